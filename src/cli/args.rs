@@ -1,0 +1,100 @@
+//! A thin layer around argh: `--conf=0.3` and a bare `-` are accepted, usage errors are told apart from help.
+
+use super::commands::Command;
+use argh::FromArgs;
+use std::ffi::OsString;
+
+/// What stands for `-` while argh parses: it takes anything that begins with `-` for an option.
+const STDIN_MARK: &str = "\u{1}stdin";
+
+/// What the arguments ask for.
+#[derive(Debug)]
+pub enum Parsed {
+    /// A command to run.
+    Run(Command),
+    /// A text to show: help or version.
+    Show(String),
+    /// The arguments are wrong.
+    Usage(String),
+}
+
+/// ocellus inspects, embeds and compares pictures with networks of its own: one file, no GPU, no network.
+#[derive(FromArgs, Debug)]
+#[argh(
+    note = "Exit codes: 0 fine or pass, 1 a fail was found, 2 an error. `ocellus COMMAND --help` tells of each command."
+)]
+struct TopLevel {
+    #[argh(subcommand)]
+    command: Command,
+}
+
+/// Parses the arguments after the program's name.
+pub fn parse(args: impl Iterator<Item = OsString>) -> Parsed {
+    let mut plain = Vec::new();
+    for arg in args {
+        match arg.into_string() {
+            Ok(text) => plain.push(text),
+            Err(arg) => {
+                return Parsed::Usage(format!(
+                    "argument {arg:?} is not valid UTF-8; name the directory that holds the file instead"
+                ));
+            }
+        }
+    }
+    match plain.first().map(String::as_str) {
+        Some("--version" | "-V") => return Parsed::Show(format!("ocellus {}", env!("CARGO_PKG_VERSION"))),
+        Some("-h") => plain[0] = "--help".into(),
+        None => return Parsed::Usage("no command given; see ocellus --help".into()),
+        Some(_) => {}
+    }
+    let normal = normalise(plain);
+    let words: Vec<&str> = normal.iter().map(String::as_str).collect();
+    match TopLevel::from_args(&["ocellus"], &words) {
+        Ok(top) => Parsed::Run(top.command),
+        Err(exit) if exit.status.is_ok() => Parsed::Show(exit.output.trim_end().to_string()),
+        Err(exit) => {
+            let message = exit.output.split_whitespace().collect::<Vec<_>>().join(" ");
+            let at = normal.first().filter(|c| !c.starts_with('-')).map(|c| format!(" {c}")).unwrap_or_default();
+            Parsed::Usage(format!("{message} (see ocellus{at} --help)").replace(STDIN_MARK, "-"))
+        }
+    }
+}
+
+/// `--name=value` becomes two words, `-` its mark; nothing behind `--` changes but `-`.
+fn normalise(args: Vec<String>) -> Vec<String> {
+    let mut out = Vec::with_capacity(args.len());
+    let mut options = true;
+    for arg in args {
+        if arg == "-" {
+            out.push(STDIN_MARK.to_string());
+        } else if arg == "--" {
+            options = false;
+            out.push(arg);
+        } else if let Some((name, value)) = arg.split_once('=').filter(|(n, _)| options && n.starts_with("--")) {
+            out.extend([name.to_string(), value.to_string()]);
+        } else {
+            out.push(arg);
+        }
+    }
+    out
+}
+
+/// Gives a positional argument its `-` back.
+pub fn restore_stdin(name: &str) -> String {
+    if name == STDIN_MARK { "-".to_string() } else { name.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(list: &[&str]) -> Vec<String> {
+        normalise(list.iter().map(|s| s.to_string()).collect())
+    }
+
+    #[test]
+    fn equals_signs_and_dashes() {
+        assert_eq!(words(&["embed", "--npy=a=b", "-"]), ["embed", "--npy", "a=b", STDIN_MARK]);
+        assert_eq!(words(&["a=b", "--", "--x=1"]), ["a=b", "--", "--x=1"]);
+    }
+}

@@ -1,0 +1,117 @@
+//! Many pictures on all cores, results in input order; one bad file never stops the others.
+
+use super::output;
+use crate::error::{Error, Result};
+use crate::image::Image;
+use crate::input::{Limits, Source};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
+
+/// How a batch runs.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Pictures worked on side by side.
+    pub threads: usize,
+    /// No progress line.
+    pub quiet: bool,
+    /// Bounds on the pictures.
+    pub limits: Limits,
+}
+
+/// The number of threads to use: as asked, or one a core.
+pub fn threads(asked: Option<usize>) -> Result<usize> {
+    match asked {
+        Some(0) => Err(Error::Usage("--threads is 0, expected 1 or more".into())),
+        Some(n) => Ok(n),
+        None => Ok(std::thread::available_parallelism().map_or(1, usize::from)),
+    }
+}
+
+/// Decodes every source and hands it to `work` with its number on one of the threads; `report` gets the results one
+/// after the other in input order. An error of `report` ends the batch. Returns whether any picture failed.
+pub fn run<T: Send>(
+    sources: &[Source],
+    options: Options,
+    work: impl Fn(usize, Image) -> Result<T> + Sync,
+    mut report: impl FnMut(usize, Result<T>) -> Result<()>,
+) -> Result<bool> {
+    let progress = progress(sources.len() as u64, options.quiet, "images");
+    let next = AtomicUsize::new(0);
+    let stop = AtomicBool::new(false);
+    let (sender, receiver) = mpsc::channel();
+    std::thread::scope(|scope| {
+        for _ in 0..options.threads.min(sources.len()) {
+            let (sender, next, stop, work) = (sender.clone(), &next, &stop, &work);
+            scope.spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(source) = sources.get(at) else { break };
+                    let one = || source.load(&options.limits).and_then(|image| work(at, image));
+                    let result = catch_unwind(AssertUnwindSafe(one)).unwrap_or_else(|panic| Err(caught(source, &*panic)));
+                    if sender.send((at, result)).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let mut waiting = BTreeMap::new();
+        let mut turn = 0;
+        let mut failed = false;
+        for (at, result) in receiver {
+            waiting.insert(at, result);
+            while let Some(result) = waiting.remove(&turn) {
+                failed |= result.is_err();
+                let reported = progress.suspend(|| report(turn, result));
+                if let Err(error) = reported {
+                    stop.store(true, Ordering::Relaxed);
+                    return Err(error);
+                }
+                progress.inc(1);
+                turn += 1;
+            }
+        }
+        progress.finish_and_clear();
+        Ok(failed)
+    })
+}
+
+/// A progress line on standard error with count, rate and time left; none where there is no terminal.
+pub fn progress(total: u64, quiet: bool, what: &str) -> ProgressBar {
+    if quiet || !std::io::stderr().is_terminal() || total < 2 {
+        return ProgressBar::hidden();
+    }
+    let template = format!("{{bar:24}} {{pos}}/{{len}} {what}  {{per_sec}}  {{eta}} left");
+    let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr()).with_style(style)
+}
+
+/// One clear line on standard error about a picture that could not be used.
+pub fn complain(source: &Source, error: &Error) {
+    let name = source.name();
+    let text = error.one_line();
+    // Errors that know their file name it themselves.
+    if text.starts_with(&name) { output::note(&format!("error: {text}")) } else { output::note(&format!("error: {name}: {text}")) }
+}
+
+fn caught(source: &Source, panic: &(dyn Any + Send)) -> Error {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(|s| s.to_string())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_default();
+    Error::Image { name: source.name(), message: format!("the picture could not be processed ({text})"), source: None }
+}
+
+/// The pictures that the arguments name; an error if they name none.
+pub fn sources(names: &[String]) -> Result<Vec<Source>> {
+    if names.is_empty() {
+        return Err(Error::Usage("no pictures given: name files, directories, or - for standard input".into()));
+    }
+    Ok(crate::input::expand(names))
+}

@@ -1,0 +1,80 @@
+//! `ocellus embed`
+
+use crate::cli::args::restore_stdin;
+use crate::cli::{Outcome, batch, output};
+use crate::error::Result;
+use crate::input::{self, Limits};
+use crate::models;
+use crate::report::{json, npy};
+use crate::tasks::embed::Embedder;
+use argh::FromArgs;
+use std::path::PathBuf;
+
+/// Compute a feature vector (1280 values) for each picture and write it as a JSON record.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "embed")]
+pub struct Embed {
+    /// files, directories, or - for standard input
+    #[argh(positional)]
+    images: Vec<String>,
+    /// id of an embedded model or path of an .onnx file (default: the first embedded)
+    #[argh(option)]
+    model: Option<String>,
+    /// write the vectors of all readable pictures to this NumPy file (rows x 1280, float32) instead
+    #[argh(option)]
+    npy: Option<PathBuf>,
+    /// records are JSON in any case; accepted for symmetry
+    #[argh(switch)]
+    json: bool,
+    /// pictures worked on side by side (default: one a core)
+    #[argh(option)]
+    threads: Option<usize>,
+    /// largest picture in pixels (default: 200000000)
+    #[argh(option, default = "input::DEFAULT_MAX_PIXELS")]
+    max_pixels: u64,
+    /// no progress line
+    #[argh(switch)]
+    quiet: bool,
+}
+
+impl Embed {
+    pub fn run(self) -> Result<Outcome> {
+        let names: Vec<String> = self.images.iter().map(|n| restore_stdin(n)).collect();
+        let sources = batch::sources(&names)?;
+        let options = batch::Options {
+            threads: batch::threads(self.threads)?,
+            quiet: self.quiet,
+            limits: Limits { max_pixels: self.max_pixels },
+        };
+        if let Some(file) = &self.npy {
+            output::check_file(file)?;
+        }
+        let model = match &self.model {
+            Some(name) => models::resolve(name)?,
+            None => models::default_for("features")?.clone(),
+        };
+        let embedder = Embedder::new(&model)?;
+        let mut rows: Vec<Vec<f32>> = Vec::new();
+        let failed = batch::run(
+            &sources,
+            options,
+            |_, image| embedder.embed(&image),
+            |at, result| {
+                let source = &sources[at];
+                if let Err(error) = &result {
+                    batch::complain(source, error);
+                }
+                match (&self.npy, result) {
+                    (Some(_), Ok(vector)) => rows.push(vector),
+                    (Some(_), Err(_)) => {}
+                    (None, result) => output::line(&json::embed(&source.name(), &model.info.id, &result)?)?,
+                }
+                Ok(())
+            },
+        )?;
+        if let Some(file) = &self.npy {
+            output::write_file(file, &npy::encode(&rows))?;
+        }
+        Ok(if failed { Outcome::Error } else { Outcome::Pass })
+    }
+}

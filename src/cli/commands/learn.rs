@@ -1,0 +1,104 @@
+//! `ocellus learn`
+
+use crate::cli::args::restore_stdin;
+use crate::cli::recipes::{self, RegionArg};
+use crate::cli::{Outcome, batch, output};
+use crate::error::{Error, Result};
+use crate::input::{self, Limits};
+use crate::recipe::{self, Folder, Method};
+use crate::report::{json, text};
+use crate::tasks::inspect::AlignChoice;
+use argh::FromArgs;
+use std::path::PathBuf;
+
+/// Learn a recipe from photographs of good parts: what to look at, how good parts differ, and from which score on a
+/// part is bad. Twenty photographs are a good number, three the least. The first is the golden image, in whose pixels
+/// regions are given; choose another with --golden.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "learn")]
+pub struct Learn {
+    /// files, directories, or - for standard input
+    #[argh(positional)]
+    images: Vec<String>,
+    /// the recipe folder to make
+    #[argh(option)]
+    out: PathBuf,
+    /// replace the recipe that is already there
+    #[argh(switch)]
+    force: bool,
+    /// a place to look at: name=x,y,width,height, and :method behind it if it differs from --method; several can be
+    /// given (default: the whole picture)
+    #[argh(option)]
+    region: Vec<RegionArg>,
+    /// patch (default), cosine or classical
+    #[argh(option, default = "Method::Patch")]
+    method: Method,
+    /// the golden image (default: the first of the good ones)
+    #[argh(option)]
+    golden: Option<PathBuf>,
+    /// auto (default), pose or none: whether parts are brought to the place of the golden one
+    #[argh(option, default = "AlignChoice::Auto")]
+    align: AlignChoice,
+    /// good pictures of another day: tells how many false calls to expect there
+    #[argh(option)]
+    holdout: Option<String>,
+    /// id of an embedded model or path of an .onnx file (default: the first embedded)
+    #[argh(option)]
+    model: Option<String>,
+    /// seed of all random choices (default: 0)
+    #[argh(option, default = "0")]
+    seed: u64,
+    /// write the summary as a JSON record
+    #[argh(switch)]
+    json: bool,
+    /// pictures worked on side by side (default: one a core)
+    #[argh(option)]
+    threads: Option<usize>,
+    /// largest picture in pixels (default: 200000000)
+    #[argh(option, default = "input::DEFAULT_MAX_PIXELS")]
+    max_pixels: u64,
+    /// no progress line
+    #[argh(switch)]
+    quiet: bool,
+}
+
+impl Learn {
+    pub fn run(self) -> Result<Outcome> {
+        let names: Vec<String> = self.images.iter().map(|n| restore_stdin(n)).collect();
+        let sources = batch::sources(&names)?;
+        let options = batch::Options {
+            threads: batch::threads(self.threads)?,
+            quiet: self.quiet,
+            limits: Limits { max_pixels: self.max_pixels },
+        };
+        recipe::check_writable(&self.out, self.force)?;
+        let request = recipes::Request {
+            golden: self.golden,
+            regions: self.region,
+            method: self.method,
+            align: self.align,
+            model: self.model,
+            seed: self.seed,
+        };
+        let mut bad = false;
+        let (folder, held_out) = recipes::learn(&sources, options, request, |source, error| {
+            bad = true;
+            batch::complain(source, error);
+        })?;
+        let folder = Folder { path: self.out, ..folder };
+        folder.write(self.force)?;
+        let holdout = match &self.holdout {
+            Some(name) => Some(recipes::false_calls(&folder, &batch::sources(std::slice::from_ref(name))?, options)?),
+            None => None,
+        };
+        let summary = text::Learned { folder: &folder, held_out: &held_out, holdout };
+        match self.json {
+            true => output::line(&json::plain("learn", &summary)?)?,
+            false => output::line(&summary.to_string())?,
+        }
+        if bad {
+            return Err(Error::Input("the recipe was made without the pictures named above".into()));
+        }
+        Ok(Outcome::Pass)
+    }
+}

@@ -1,0 +1,38 @@
+//! One file a command: parse, build the pipeline once, run the batch, report.
+
+mod embed;
+mod evaluate;
+mod inspect;
+mod learn;
+mod models;
+
+use super::Outcome;
+use crate::error::Result;
+use argh::FromArgs;
+
+/// A command with its arguments.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand)]
+pub enum Command {
+    /// Learn good parts.
+    Learn(learn::Learn),
+    /// Inspect parts.
+    Inspect(inspect::Inspect),
+    /// Measure methods on a test set.
+    Evaluate(evaluate::Evaluate),
+    /// Compute feature vectors.
+    Embed(embed::Embed),
+    /// List the models.
+    Models(models::Models),
+}
+
+/// Runs `command`.
+pub fn run(command: Command) -> Result<Outcome> {
+    match command {
+        Command::Learn(c) => c.run(),
+        Command::Inspect(c) => c.run(),
+        Command::Evaluate(c) => c.run(),
+        Command::Embed(c) => c.run(),
+        Command::Models(c) => c.run(),
+    }
+}

@@ -1,0 +1,75 @@
+//! Standard output, standard error and files: whole lines, whole files, or nothing.
+
+use crate::error::{Error, Result};
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+/// Writes one line of results to standard output.
+pub fn line(text: &str) -> Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.write_all(b"\n")).and_then(|()| stdout.flush()).map_err(
+        |e| match e.kind() {
+            io::ErrorKind::BrokenPipe => Error::ClosedPipe,
+            _ => Error::io("<stdout>", "write", e),
+        },
+    )
+}
+
+/// Says on standard error what went wrong, in one line.
+pub fn complain(error: &Error) {
+    note(&format!("error: {}", error.one_line()));
+}
+
+/// Says something on standard error. If nobody listens there, nothing can be done about it.
+pub fn note(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "ocellus: {text}");
+}
+
+/// Whether results may be coloured: standard output is a terminal and `NO_COLOR` (no-color.org) is not set.
+pub fn colour() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+}
+
+/// Makes sure, before the work starts, that files can be written into `folder`; creates it if need be.
+pub fn check_folder(folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, "create", e))?;
+    tempfile::tempfile_in(folder).map(|_| ()).map_err(|e| Error::io(folder, "write to", e))
+}
+
+/// Makes sure, before the work starts, that `file` can be written.
+pub fn check_file(file: &Path) -> Result<()> {
+    if file.is_dir() {
+        return Err(Error::Usage(format!("{}: is a directory, a file name is needed", file.display())));
+    }
+    check_folder(folder_of(file))
+}
+
+fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Writes `file` under a temporary name beside it and renames it, so that a half-written file is never seen.
+pub fn write_file(file: &Path, bytes: &[u8]) -> Result<()> {
+    let failed = |e| Error::io(file, "write", e);
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o644));
+    }
+    let mut temporary = builder.prefix(".ocellus-").tempfile_in(folder_of(file)).map_err(failed)?;
+    temporary.write_all(bytes).map_err(failed)?;
+    temporary.persist(file).map(|_| ()).map_err(|e| failed(e.error))
+}
+
+/// Names for one output file a picture: the stem of each, with `-2`, `-3` ... where two pictures share one.
+pub fn unique_names(stems: impl Iterator<Item = String>, folder: &Path, ending: &str) -> Vec<PathBuf> {
+    let mut taken = std::collections::HashSet::new();
+    stems
+        .map(|stem| {
+            let names = std::iter::once(stem.clone()).chain((2u32..).map(|n| format!("{stem}-{n}")));
+            let name = names.into_iter().find(|n| taken.insert(n.clone())).unwrap_or(stem);
+            folder.join(format!("{name}.{ending}"))
+        })
+        .collect()
+}

@@ -1,0 +1,237 @@
+//! What `learn`, `inspect` and `evaluate` share: from arguments and files to a recipe, from a recipe to an inspector.
+
+use super::batch;
+use crate::error::{Error, Result};
+use crate::input::{self, Limits, Source};
+use crate::models::{self, Model, sha256_hex};
+use crate::recipe::{self, Folder, Golden, Method, ModelRef, Recipe, Region};
+use crate::tasks::inspect::{AlignChoice, Inspector, Learner, RegionSpec, Verdict};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// `name=x,y,w,h` or `name=x,y,w,h:method`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RegionArg {
+    name: String,
+    rect: [u32; 4],
+    method: Option<Method>,
+}
+
+impl FromStr for RegionArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("region {text:?}: expected name=x,y,width,height, all whole numbers of pixels");
+        let (name, rest) = text.split_once('=').ok_or_else(wrong)?;
+        if !recipe::is_region_name(name) {
+            return Err(format!("region name {name:?}: expected letters, digits, '-', '_' and '.'"));
+        }
+        let (numbers, method) = match rest.split_once(':') {
+            Some((numbers, method)) => (numbers, Some(method.parse()?)),
+            None => (rest, None),
+        };
+        let numbers: Vec<u32> =
+            numbers.split(',').map(|n| n.trim().parse().map_err(|_| wrong())).collect::<Result<_, _>>()?;
+        Ok(RegionArg { name: name.into(), rect: numbers.try_into().map_err(|_| wrong())?, method })
+    }
+}
+
+/// `region=value`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ThresholdArg {
+    region: String,
+    value: f32,
+}
+
+impl FromStr for ThresholdArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.split_once('=')
+            .and_then(|(region, value)| Some(ThresholdArg { region: region.into(), value: value.parse().ok()? }))
+            .filter(|t| t.value.is_finite())
+            .ok_or_else(|| format!("threshold {text:?}: expected region=number"))
+    }
+}
+
+/// What a recipe is to be learned like.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The golden image; the first good one if absent.
+    pub golden: Option<PathBuf>,
+    /// Regions; the whole picture if empty.
+    pub regions: Vec<RegionArg>,
+    /// Method of the regions that name none.
+    pub method: Method,
+    /// Whether parts are aligned.
+    pub align: AlignChoice,
+    /// The model's name; the default one if absent.
+    pub model: Option<String>,
+    /// Of all random choices.
+    pub seed: u64,
+}
+
+/// Learns a recipe from `sources`. A picture that cannot be used is told to `complain` and left out. Returns the folder,
+/// not yet written and without a path, and the held-out scores of each region.
+pub fn learn(
+    sources: &[Source],
+    options: batch::Options,
+    request: Request,
+    mut complain: impl FnMut(&Source, &Error),
+) -> Result<(Folder, Vec<Vec<f32>>)> {
+    // The golden image first: regions are checked against it before anything is learned.
+    let first = || sources.iter().find(|s| s.load(&options.limits).is_ok()).cloned();
+    let golden_source = match request.golden {
+        Some(path) => Source::File(path),
+        None => first().ok_or_else(|| Error::Input("none of the pictures can be read: no good image to learn from".into()))?,
+    };
+    let golden_bytes = golden_source.read()?;
+    let golden = input::decode(&golden_source.name(), &golden_bytes, &options.limits)?;
+    let whole = [RegionArg { name: "all".into(), rect: [0, 0, golden.width(), golden.height()], method: None }];
+    let wanted = if request.regions.is_empty() { &whole[..] } else { &request.regions };
+    let specs: Vec<RegionSpec> = wanted
+        .iter()
+        .map(|r| RegionSpec { name: r.name.clone(), rect: r.rect, method: r.method.unwrap_or(request.method) })
+        .collect();
+    for (at, spec) in specs.iter().enumerate() {
+        recipe::check_rect(&spec.name, spec.rect, golden.width(), golden.height()).map_err(Error::Usage)?;
+        if specs[..at].iter().any(|s| s.name == spec.name) {
+            return Err(Error::Usage(format!("two regions are named {:?}", spec.name)));
+        }
+    }
+    let model = match (specs.iter().any(|s| s.method.needs_model()), &request.model) {
+        (false, _) => None,
+        (true, Some(name)) => Some(models::resolve(name)?),
+        (true, None) => Some(models::default_for("features")?.clone()),
+    };
+    let learner = Learner::new(&golden, specs.clone(), model.as_ref(), request.align, request.seed)?;
+    let mut goods = Vec::new();
+    batch::run(
+        sources,
+        options,
+        |_, image| learner.look(&image),
+        |at, result| {
+            match result {
+                Ok(good) => goods.push(good),
+                Err(error) => complain(&sources[at], &error),
+            }
+            Ok(())
+        },
+    )?;
+    let bar = batch::progress(1, options.quiet, "learning");
+    let learned = learner.finish(&goods, &|done, of| {
+        bar.set_length(of as u64);
+        bar.set_position(done as u64);
+    });
+    bar.finish_and_clear();
+    let learned = learned?;
+    let ending = match image::guess_format(&golden_bytes) {
+        Ok(format) => format.extensions_str().first().copied().unwrap_or("img"),
+        Err(_) => "img",
+    };
+    let memory_file = |spec: &RegionSpec| format!("{}.safetensors", spec.name);
+    let regions = specs.iter().zip(&learned.regions).map(|(spec, learned)| Region {
+        name: spec.name.clone(),
+        rect: spec.rect,
+        method: spec.method,
+        threshold: learned.threshold,
+        memory: memory_file(spec),
+        sha256: sha256_hex(&learned.memory),
+    });
+    let recipe = Recipe {
+        version: recipe::VERSION,
+        made_with: format!("ocellus {}", env!("CARGO_PKG_VERSION")),
+        good_images: goods.len(),
+        golden: Golden {
+            image: format!("golden.{ending}"),
+            sha256: sha256_hex(&golden_bytes),
+            width: golden.width(),
+            height: golden.height(),
+        },
+        align: learned.align.clone(),
+        model: model.map(|m| ModelRef { id: request.model.unwrap_or(m.info.id), sha256: m.info.sha256 }),
+        regions: regions.collect(),
+    };
+    let (held_out, memories) = learned.regions.into_iter().map(|r| (r.held_out, r.memory)).unzip();
+    Ok((Folder { path: PathBuf::new(), recipe, golden: golden_bytes, memories }, held_out))
+}
+
+/// The pipeline of a recipe folder, with the model that it was made with.
+pub fn inspector(folder: &Folder, limits: Limits) -> Result<Inspector> {
+    let name = folder.path.join(&folder.recipe.golden.image).display().to_string();
+    let golden = input::decode(&name, &folder.golden, &limits)?;
+    let model = folder.recipe.model.as_ref().map(|m| recipe_model(folder, m)).transpose()?;
+    Inspector::new(&folder.recipe, &golden, &folder.memories, model.as_ref())
+}
+
+fn recipe_model(folder: &Folder, wanted: &ModelRef) -> Result<Model> {
+    let model = models::resolve(&wanted.id)?;
+    if model.info.sha256 != wanted.sha256 {
+        return Err(Error::recipe(
+            folder.path.join(recipe::FILE),
+            format!(
+                "it was learned with {} of sha256 {}, this program carries {}; vectors of different models cannot be compared, learn the recipe again",
+                wanted.id, wanted.sha256, model.info.sha256
+            ),
+        ));
+    }
+    Ok(model)
+}
+
+/// Puts the thresholds of the command line in place of the recipe's.
+pub fn override_thresholds(folder: &mut Folder, overrides: &[ThresholdArg]) -> Result<()> {
+    for wanted in overrides {
+        let regions = &mut folder.recipe.regions;
+        let Some(at) = regions.iter().position(|r| r.name == wanted.region) else {
+            let known: Vec<&str> = regions.iter().map(|r| r.name.as_str()).collect();
+            return Err(Error::Usage(format!("--threshold {}: the recipe's regions are {known:?}", wanted.region)));
+        };
+        regions[at].threshold = wanted.value;
+    }
+    Ok(())
+}
+
+/// How many of the good pictures `sources` a recipe calls bad, of how many.
+pub fn false_calls(folder: &Folder, sources: &[Source], options: batch::Options) -> Result<(usize, usize)> {
+    let inspector = inspector(folder, options.limits)?;
+    let (mut calls, mut seen) = (0, 0);
+    batch::run(
+        sources,
+        options,
+        |_, photo| inspector.inspect(&photo),
+        |at, result| {
+            match result {
+                Ok(inspection) => {
+                    seen += 1;
+                    calls += usize::from(inspection.verdict != Verdict::Pass);
+                }
+                Err(error) => batch::complain(&sources[at], &error),
+            }
+            Ok(())
+        },
+    )?;
+    Ok((calls, seen))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regions_are_parsed() {
+        let region: RegionArg = "label=1,2,30,40:cosine".parse().unwrap();
+        assert_eq!(region, RegionArg { name: "label".into(), rect: [1, 2, 30, 40], method: Some(Method::Cosine) });
+        for bad in ["label", "label=1,2,3", "label=1,2,3,x", "a/b=1,2,3,4", "l=1,2,3,4:foo", "=1,2,3,4", "l=1,2,3,4,5"] {
+            assert!(bad.parse::<RegionArg>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn thresholds_are_parsed() {
+        let threshold: ThresholdArg = "label=1.5".parse().unwrap();
+        assert_eq!(threshold, ThresholdArg { region: "label".into(), value: 1.5 });
+        for bad in ["label", "label=x", "label=inf", "label=NaN"] {
+            assert!(bad.parse::<ThresholdArg>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Changes to the ONNX graph before tract sees it: stored int8 and f16 weights become f32, wanted values become outputs,
+//! and what no output needs is dropped.
+//!
+//! tract folds a `DequantizeLinear` by running it, which took 350 ms instead of 75 for EfficientNet-Lite0.
+
+use std::collections::{HashMap, HashSet};
+use tract_onnx::pb::{GraphProto, NodeProto, TensorProto, ValueInfoProto, tensor_proto::DataType};
+
+/// Replaces every `DequantizeLinear` and every f16-to-f32 `Cast` of a stored tensor by a stored f32 tensor.
+pub fn dequantize_weights(graph: &mut GraphProto) -> Result<(), String> {
+    let stored: HashMap<String, TensorProto> =
+        graph.initializer.drain(..).map(|t| (t.name.clone(), t)).collect();
+    let mut floats = Vec::new();
+    let mut replaced = HashSet::new();
+    let mut kept = Vec::with_capacity(graph.node.len());
+    for node in graph.node.drain(..) {
+        match expand(&node, &stored)? {
+            Some(tensor) => {
+                replaced.extend(node.input.iter().cloned());
+                floats.push(tensor);
+            }
+            None => kept.push(node),
+        }
+    }
+    // A scale may be shared, or used by a node that stays: only what nothing reads any more is dropped.
+    let read: HashSet<&String> = kept.iter().flat_map(|n| &n.input).collect();
+    let mut rest: Vec<TensorProto> = stored
+        .into_values()
+        .filter(|t| !replaced.contains(&t.name) || read.contains(&t.name))
+        .collect();
+    rest.sort_by(|a, b| a.name.cmp(&b.name));
+    rest.extend(floats);
+    graph.initializer = rest;
+    graph.node = kept;
+    Ok(())
+}
+
+/// The f32 tensor that `node` computes from stored tensors alone, if it is one of the two kinds.
+fn expand(node: &NodeProto, stored: &HashMap<String, TensorProto>) -> Result<Option<TensorProto>, String> {
+    let Some(input) = node.input.first().and_then(|name| stored.get(name)) else { return Ok(None) };
+    let values = match node.op_type.as_str() {
+        "DequantizeLinear" if input.data_type == DataType::Int8 as i32 => {
+            let Some(scale) = node.input.get(1).and_then(|n| stored.get(n)) else { return Ok(None) };
+            let zero = node.input.get(2).filter(|n| !n.is_empty());
+            let zero = match zero.map(|n| stored.get(n)) {
+                None => None,
+                Some(Some(tensor)) => Some(tensor),
+                Some(None) => return Ok(None),
+            };
+            dequantize(node, input, scale, zero)?
+        }
+        "Cast" if input.data_type == DataType::Float16 as i32 && attribute(node, "to") == Some(1) => {
+            raw(input)?.chunks_exact(2).map(|b| f16_to_f32(u16::from_le_bytes([b[0], b[1]]))).collect()
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some(TensorProto {
+        name: node.output[0].clone(),
+        dims: input.dims.clone(),
+        data_type: DataType::Float as i32,
+        raw_data: values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        ..Default::default()
+    }))
+}
+
+/// `(value - zero point) * scale` per channel of the node's axis, or per tensor.
+fn dequantize(
+    node: &NodeProto,
+    input: &TensorProto,
+    scale: &TensorProto,
+    zero: Option<&TensorProto>,
+) -> Result<Vec<f32>, String> {
+    let bytes = raw(input)?;
+    let scales: Vec<f32> = if scale.raw_data.is_empty() {
+        scale.float_data.clone()
+    } else {
+        scale.raw_data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+    };
+    let zeros: Vec<i8> = match zero {
+        Some(tensor) => raw(tensor)?.iter().map(|&b| b as i8).collect(),
+        None => vec![0; scales.len()],
+    };
+    let rank = input.dims.len() as i64;
+    let axis = attribute(node, "axis").unwrap_or(1);
+    let axis = if axis < 0 { axis + rank } else { axis } as usize;
+    let per_tensor = scales.len() == 1;
+    let channels = if per_tensor { 1 } else { input.dims.get(axis).copied().unwrap_or(0) as usize };
+    if scales.len() != channels || zeros.len() != channels || channels == 0 {
+        return Err(format!(
+            "{}: {} scales and {} zero points for the shape {:?} along axis {axis}",
+            node.output[0],
+            scales.len(),
+            zeros.len(),
+            input.dims
+        ));
+    }
+    let inner: usize =
+        if per_tensor { bytes.len() } else { input.dims[axis + 1..].iter().product::<i64>() as usize };
+    let mut values = Vec::with_capacity(bytes.len());
+    for (i, block) in bytes.chunks(inner.max(1)).enumerate() {
+        let (scale, zero) = (scales[i % channels], zeros[i % channels] as f32);
+        values.extend(block.iter().map(|&b| (b as i8 as f32 - zero) * scale));
+    }
+    Ok(values)
+}
+
+fn raw(tensor: &TensorProto) -> Result<&[u8], String> {
+    let width = if tensor.data_type == DataType::Float16 as i32 { 2 } else { 1 };
+    let want = tensor.dims.iter().product::<i64>() as usize * width;
+    if tensor.raw_data.len() != want {
+        return Err(format!("{}: {} bytes of data, expected {want}", tensor.name, tensor.raw_data.len()));
+    }
+    Ok(&tensor.raw_data)
+}
+
+fn attribute(node: &NodeProto, name: &str) -> Option<i64> {
+    node.attribute.iter().find(|a| a.name == name).map(|a| a.i)
+}
+
+/// IEEE 754 half to single precision, subnormals included.
+fn f16_to_f32(half: u16) -> f32 {
+    let sign = if half & 0x8000 != 0 { -1.0 } else { 1.0 };
+    let (exponent, fraction) = ((half >> 10) & 0x1f, (half & 0x3ff) as f32);
+    sign * match exponent {
+        0 => fraction * 2f32.powi(-24),
+        0x1f if fraction == 0.0 => f32::INFINITY,
+        0x1f => f32::NAN,
+        e => (1.0 + fraction / 1024.0) * 2f32.powi(e as i32 - 15),
+    }
+}
+
+/// Makes `names` the outputs of the graph, in that order, and drops the nodes and stored tensors none of them needs.
+pub fn select_outputs(graph: &mut GraphProto, names: &[&str]) -> Result<(), String> {
+    let producer: HashMap<&str, usize> = graph
+        .node
+        .iter()
+        .enumerate()
+        .flat_map(|(i, n)| n.output.iter().map(move |o| (o.as_str(), i)))
+        .collect();
+    let mut needed = vec![false; graph.node.len()];
+    let mut open = Vec::new();
+    for name in names {
+        let Some(&node) = producer.get(name) else {
+            let outputs: Vec<&str> = graph.output.iter().map(|o| o.name.as_str()).collect();
+            return Err(format!("it computes no value named {name:?}; its outputs are {outputs:?}"));
+        };
+        open.push(node);
+    }
+    while let Some(i) = open.pop() {
+        if !std::mem::replace(&mut needed[i], true) {
+            open.extend(graph.node[i].input.iter().filter_map(|name| producer.get(name.as_str())));
+        }
+    }
+    let mut keep = needed.iter();
+    graph.node.retain(|_| *keep.next().unwrap_or(&true));
+    let read: HashSet<&String> = graph.node.iter().flat_map(|n| &n.input).collect();
+    graph.initializer.retain(|t| read.contains(&t.name));
+    graph.output =
+        names.iter().map(|n| ValueInfoProto { name: n.to_string(), ..Default::default() }).collect();
+    // Shapes noted by an exporter may be stale, and tract believes them ("Impossible to unify Sym").
+    graph.value_info.clear();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tract_onnx::pb::AttributeProto;
+
+    #[test]
+    fn halves() {
+        for (bits, value) in [(0x3c00, 1.0), (0xc000, -2.0), (0x3555, 0.333_251_95), (0x0001, 5.960_464_5e-8)] {
+            assert_eq!(f16_to_f32(bits), value);
+        }
+        assert_eq!(f16_to_f32(0x7c00), f32::INFINITY);
+        assert!(f16_to_f32(0x7e00).is_nan());
+    }
+
+    fn tensor(name: &str, kind: DataType, dims: &[i64], raw: Vec<u8>) -> TensorProto {
+        TensorProto {
+            name: name.into(),
+            dims: dims.to_vec(),
+            data_type: kind as i32,
+            raw_data: raw,
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn weights_become_floats_along_their_axis() {
+        let scales: Vec<u8> = [0.5f32, 2.0].iter().flat_map(|v| v.to_le_bytes()).collect();
+        let mut graph = GraphProto {
+            initializer: vec![
+                tensor("q", DataType::Int8, &[2, 2], vec![1, 0xff, 3, 0x80]),
+                tensor("s", DataType::Float, &[2], scales),
+            ],
+            node: vec![
+                NodeProto {
+                    op_type: "DequantizeLinear".into(),
+                    input: vec!["q".into(), "s".into()],
+                    output: vec!["w".into()],
+                    attribute: vec![AttributeProto { name: "axis".into(), i: 0, ..Default::default() }],
+                    ..Default::default()
+                },
+                NodeProto { op_type: "MatMul".into(), input: vec!["x".into(), "w".into()], ..Default::default() },
+            ],
+            ..Default::default()
+        };
+        dequantize_weights(&mut graph).unwrap();
+        assert_eq!(graph.node.len(), 1);
+        assert_eq!(graph.initializer.len(), 1);
+        let w = &graph.initializer[0];
+        let values: Vec<f32> =
+            w.raw_data.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
+        assert_eq!((w.name.as_str(), values), ("w", vec![0.5, -0.5, 6.0, -256.0]));
+    }
+}

@@ -1,0 +1,112 @@
+//! One network, loaded once and shared by all threads.
+
+use super::graph;
+use crate::error::{Cause, Error, Result};
+use crate::models::Model;
+use crate::tensor::Tensor;
+use std::sync::{Arc, Mutex, PoisonError};
+use tract_onnx::prelude::*;
+use tract_onnx::tract_hir::infer::InferenceModel;
+
+type Plan = TypedRunnableModel;
+
+/// Plans for this many input shapes are kept; the one used longest ago goes first.
+const MAX_PLANS: usize = 8;
+
+/// A network ready to run: `Send + Sync`, so that several images can run side by side on one session.
+///
+/// A plan is compiled for an input shape when it is first seen (tens of milliseconds) and kept. The f32 weights are held
+/// once; each plan holds them a second time in the packed order of its kernels.
+pub struct Session {
+    name: String,
+    graph: InferenceModel,
+    plans: Mutex<Vec<(Vec<usize>, Arc<Plan>)>>,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Session({})", self.name)
+    }
+}
+
+impl Session {
+    /// Loads `model` to compute the values named `outputs`, which may stand anywhere in the graph: what lies behind the
+    /// last of them is never run.
+    pub fn load(model: &Model, outputs: &[&str]) -> Result<Self> {
+        let name = model.info.id.clone();
+        let onnx = tract_onnx::onnx();
+        let mut proto = onnx
+            .proto_model_for_read(&mut &model.bytes[..])
+            .map_err(|e| failed(&name, "this is not an ONNX file, or it is damaged", e))?;
+        let pb =
+            proto.graph.as_mut().ok_or_else(|| Error::model(&name, "the ONNX file contains no graph"))?;
+        let edit = |r: Result<(), String>| r.map_err(|message| Error::model(&name, message));
+        edit(graph::dequantize_weights(pb))?;
+        edit(graph::select_outputs(pb, outputs))?;
+        let graph = onnx
+            .parse(&proto, None)
+            .map_err(|e| failed(&name, "the graph cannot be read", e))?
+            .model;
+        Ok(Session { name, graph, plans: Mutex::new(Vec::new()) })
+    }
+
+    /// Compiles the plan for `shape` now instead of at the first picture.
+    pub fn prepare(&self, shape: &[usize]) -> Result<()> {
+        self.plan(shape).map(|_| ())
+    }
+
+    /// Runs the network on `input` (NCHW) and returns the values named at [`Session::load`], in that order.
+    pub fn run(&self, input: &Tensor) -> Result<Vec<Tensor>> {
+        let plan = self.plan(input.shape())?;
+        let value = tract_onnx::prelude::Tensor::from_shape(input.shape(), input.data())
+            .map_err(|e| failed(&self.name, "the input cannot be used", e))?;
+        let outputs = plan
+            .run(tvec!(value.into()))
+            .map_err(|e| failed(&self.name, &format!("it failed on an input of {:?}", input.shape()), e))?;
+        outputs
+            .into_iter()
+            .map(|value| {
+                let view = value
+                    .to_plain_array_view::<f32>()
+                    .map_err(|e| failed(&self.name, "an output is not of type f32", e))?;
+                Tensor::new(view.shape().to_vec(), view.iter().copied().collect())
+            })
+            .collect()
+    }
+
+    fn plan(&self, shape: &[usize]) -> Result<Arc<Plan>> {
+        // A thread that panicked here leaves a list that is whole: entries are added and removed in one step.
+        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = plans.iter().position(|(s, _)| s == shape) {
+            let entry = plans.remove(at);
+            let plan = entry.1.clone();
+            plans.push(entry);
+            return Ok(plan);
+        }
+        // Compiled under the lock: threads that meet a new shape together wait for one plan instead of making several.
+        let plan = self.compile(shape)?;
+        if plans.len() == MAX_PLANS {
+            plans.remove(0);
+        }
+        plans.push((shape.to_vec(), plan.clone()));
+        Ok(plan)
+    }
+
+    fn compile(&self, shape: &[usize]) -> Result<Arc<Plan>> {
+        self.graph
+            .clone()
+            .with_input_fact(0, f32::fact(shape).into())
+            .and_then(|m| m.into_optimized())
+            .and_then(|m| m.into_runnable())
+            .map_err(|e| failed(&self.name, &format!("it cannot be prepared for an input of {shape:?}"), e))
+    }
+}
+
+fn failed(model: &str, message: &str, cause: TractError) -> Error {
+    // A tract error shows its whole chain in the alternate form; one line of it is enough for a user.
+    Error::Model {
+        model: model.to_string(),
+        message: message.to_string(),
+        source: Some(Cause::from(format!("{cause:#}"))),
+    }
+}

@@ -1,0 +1,26 @@
+//! ocellus: vision pipelines with their networks inside, for boxes without a GPU, a network or Python.
+//!
+//! # Layers
+//!
+//! `cli -> report -> tasks -> {preprocess, engine, models, postprocess} -> {image, geometry, tensor, error}`: a module
+//! uses those to its right and nothing to its left. `input` reads files and is used by `cli` alone, so a task never opens
+//! one. `tract` is named under `engine` only. `tests/layers.rs` holds the project to it.
+
+pub mod cli;
+pub mod engine;
+pub mod error;
+pub mod geometry;
+pub mod image;
+pub mod input;
+pub mod models;
+pub mod postprocess;
+pub mod preprocess;
+pub mod recipe;
+pub mod report;
+pub mod tasks;
+pub mod tensor;
+
+pub use error::{Error, Result};
+pub use geometry::{Rect, Similarity};
+pub use image::{Gray, Image};
+pub use tensor::Tensor;

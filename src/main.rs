@@ -1,0 +1,5 @@
+//! The program: see [`ocellus::cli`].
+
+fn main() -> std::process::ExitCode {
+    ocellus::cli::main()
+}

@@ -1,0 +1,94 @@
+//! The networks: those built into the program and those in files of the user's.
+
+pub mod manifest;
+
+use crate::error::{Error, Result};
+use manifest::{Manifest, ModelInfo};
+use sha2::{Digest, Sha256};
+use std::borrow::Cow;
+use std::path::Path;
+use std::sync::LazyLock;
+
+include!(concat!(env!("OUT_DIR"), "/embedded_models.rs"));
+
+/// A network with its description.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// What it is and how pictures are prepared for it.
+    pub info: ModelInfo,
+    /// The ONNX file.
+    pub bytes: Cow<'static, [u8]>,
+}
+
+static REGISTRY: LazyLock<Vec<Model>> = LazyLock::new(|| {
+    // build.rs has read the same text with the same schema: it cannot fail here.
+    let manifest: Manifest =
+        toml::from_str(include_str!("../../models/models.toml")).unwrap_or(Manifest { model: Vec::new() });
+    let embedded =
+        |info: ModelInfo| EMBEDDED.iter().find(|(id, _)| *id == info.id).map(|(_, bytes)| (info, *bytes));
+    manifest
+        .model
+        .into_iter()
+        .filter_map(embedded)
+        .map(|(info, bytes)| Model { info, bytes: Cow::Borrowed(bytes) })
+        .collect()
+});
+
+/// The networks that this binary carries, in the order of the manifest.
+pub fn embedded() -> &'static [Model] {
+    &REGISTRY
+}
+
+/// The first embedded network for `task`: what a command uses when the user names none.
+pub fn default_for(task: &str) -> Result<&'static Model> {
+    embedded().iter().find(|m| m.info.task == task).ok_or_else(|| {
+        Error::Usage(format!(
+            "this build carries no model for {task:?}; name one with --model path.onnx, or build with a feature `model-...`"
+        ))
+    })
+}
+
+/// The network that `name` stands for: an embedded id, or the path of an `.onnx` file with its description in a `.toml`
+/// of the same name beside it.
+pub fn resolve(name: &str) -> Result<Model> {
+    if let Some(model) = embedded().iter().find(|m| m.info.id == name) {
+        return Ok(model.clone());
+    }
+    let path = Path::new(name);
+    if path.extension().is_some_and(|e| e == "onnx") {
+        return from_file(path);
+    }
+    let known: Vec<&str> = embedded().iter().map(|m| m.info.id.as_str()).collect();
+    Err(Error::model(name, format!("unknown; this build carries {known:?}, or give the path of an .onnx file")))
+}
+
+fn from_file(path: &Path) -> Result<Model> {
+    let bytes = std::fs::read(path).map_err(|e| Error::io(path, "read", e))?;
+    let sidecar = path.with_extension("toml");
+    let text = std::fs::read_to_string(&sidecar).map_err(|e| Error::Model {
+        model: path.display().to_string(),
+        message: format!(
+            "the description {} (how pictures are prepared, which outputs to use) cannot be read",
+            sidecar.display()
+        ),
+        source: Some(Box::new(e)),
+    })?;
+    let info: ModelInfo = toml::from_str(&text).map_err(|e| Error::Model {
+        model: path.display().to_string(),
+        message: format!("{} is not a model description", sidecar.display()),
+        source: Some(Box::new(e)),
+    })?;
+    let found = sha256_hex(&bytes);
+    if info.sha256 != found {
+        return Err(Error::model(
+            path.display().to_string(),
+            format!("its sha256 is {found}, {} expects {}", sidecar.display(), info.sha256),
+        ));
+    }
+    Ok(Model { info, bytes: Cow::Owned(bytes) })
+}
+
+/// SHA-256 of `bytes` in lower-case hexadecimal.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+}

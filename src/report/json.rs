@@ -1,0 +1,131 @@
+//! JSON Lines: one record an input, in input order, failures as records too. Boxes are `[x1, y1, x2, y2]` in source
+//! pixels after EXIF orientation.
+
+use crate::error::{Error, Result};
+use crate::models::manifest::ModelInfo;
+use crate::tasks::inspect::{Inspection, RegionResult, Verdict};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// Version of the records.
+pub const SCHEMA: u32 = 1;
+
+/// The name of a verdict in records.
+pub fn verdict(v: Verdict) -> &'static str {
+    match v {
+        Verdict::Pass => "pass",
+        Verdict::Fail => "fail",
+        Verdict::Misplaced => "misplaced",
+    }
+}
+
+/// The head that every record about an input shares, followed by `body` or by the error.
+#[derive(Serialize)]
+struct Record<'a, T: Serialize> {
+    schema: u32,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    path: &'a str,
+    status: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(flatten)]
+    body: Option<T>,
+}
+
+fn record<T: Serialize>(kind: &str, path: &str, body: std::result::Result<T, &Error>) -> Result<String> {
+    let (status, error, body) = match body {
+        Ok(body) => ("ok", None, Some(body)),
+        Err(error) => ("error", Some(error.one_line()), None),
+    };
+    write(&Record { schema: SCHEMA, kind, path, status, error, body })
+}
+
+fn write<T: Serialize>(value: &T) -> Result<String> {
+    serde_json::to_string(value).map_err(|e| Error::Internal(format!("writing JSON: {e}")))
+}
+
+/// A record of `ocellus models`.
+pub fn model(info: &ModelInfo, bytes: usize) -> Result<String> {
+    write(&json!({
+        "schema": SCHEMA, "type": "model", "id": info.id, "task": info.task, "bytes": bytes, "sha256": info.sha256,
+        "licence": info.licence, "source": info.source, "description": info.description,
+    }))
+}
+
+/// A record of `ocellus embed`.
+pub fn embed(path: &str, model: &str, result: &Result<Vec<f32>>) -> Result<String> {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        model: &'a str,
+        dim: usize,
+        vector: &'a [f32],
+    }
+    record("embed", path, result.as_ref().map(|v| Body { model, dim: v.len(), vector: v }))
+}
+
+/// A record of `ocellus inspect`; the result comes with the milliseconds that it took.
+pub fn inspect(path: &str, result: std::result::Result<(&Inspection, f64), &Error>) -> Result<String> {
+    #[derive(Serialize)]
+    struct Body {
+        verdict: &'static str,
+        score: f32,
+        threshold: f32,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pose: Option<Value>,
+        regions: Vec<Value>,
+        ms: f64,
+    }
+    let body = result.map(|(inspection, ms)| Body {
+        verdict: verdict(inspection.verdict),
+        score: inspection.score,
+        threshold: inspection.threshold,
+        reason: inspection.reason.clone(),
+        pose: inspection.pose.map(|p| {
+            let (dx, dy) = p.shift_px;
+            json!({
+                "shift_px": [round(dx, 2), round(dy, 2)], "angle_deg": round(p.transform.degrees(), 2),
+                "scale": round(p.transform.scale(), 4), "correlation": round(p.correlation, 3),
+            })
+        }),
+        regions: inspection.regions.iter().map(region).collect(),
+        ms: (ms * 100.0).round() / 100.0,
+    });
+    record("inspect", path, body)
+}
+
+fn region(r: &RegionResult) -> Value {
+    let defects: Vec<Value> = r
+        .defects
+        .iter()
+        .map(|d| {
+            let sides: [f32; 4] = d.rect.into();
+            json!({ "box": sides.map(|v| round(v, 1)), "score": d.score })
+        })
+        .collect();
+    json!({
+        "name": r.name, "method": r.method.name(), "verdict": verdict(r.verdict), "score": r.score,
+        "threshold": r.threshold, "defects": defects,
+    })
+}
+
+/// A plain record without an input, such as those of `learn` and `evaluate`.
+pub fn plain(kind: &str, body: impl Serialize) -> Result<String> {
+    #[derive(Serialize)]
+    struct Plain<'a, T: Serialize> {
+        schema: u32,
+        #[serde(rename = "type")]
+        kind: &'a str,
+        #[serde(flatten)]
+        body: T,
+    }
+    write(&Plain { schema: SCHEMA, kind, body })
+}
+
+/// Rounded to `digits` decimals, as f64 so that JSON shows no more of them.
+fn round(value: f32, digits: i32) -> f64 {
+    let unit = 10f64.powi(digits);
+    (value as f64 * unit).round() / unit
+}

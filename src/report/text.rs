@@ -1,0 +1,136 @@
+//! Results for a person at a terminal.
+
+use crate::recipe::{AlignMode, Folder};
+use crate::report::json;
+use crate::tasks::evaluate::Category;
+use crate::tasks::inspect::{Inspection, Verdict};
+
+/// One line for the photograph, and one for each region that fails.
+pub fn inspection(path: &str, inspection: &Inspection, ms: f64, colour: bool) -> String {
+    let mut text = format!(
+        "{}  {path}  score {:.2} / {:.2}  {ms:.0} ms",
+        verdict(inspection.verdict, colour),
+        inspection.score,
+        inspection.threshold
+    );
+    if let Some(reason) = &inspection.reason {
+        text.push_str(&format!("\n      {reason}"));
+    }
+    for region in inspection.regions.iter().filter(|r| r.verdict == Verdict::Fail) {
+        text.push_str(&format!("\n      {}: {:.2} / {:.2}", region.name, region.score, region.threshold));
+        for defect in &region.defects {
+            let r = defect.rect;
+            text.push_str(&format!(
+                "\n        defect at {:.0},{:.0}  {:.0}x{:.0} px  score {:.2}",
+                r.x1,
+                r.y1,
+                r.width(),
+                r.height(),
+                defect.score
+            ));
+        }
+    }
+    text
+}
+
+/// PASS in green, anything else in red, if the terminal shows colours.
+fn verdict(v: Verdict, colour: bool) -> String {
+    let word = json::verdict(v).to_uppercase();
+    match (colour, v) {
+        (false, _) => format!("{word:<4}"),
+        (true, Verdict::Pass) => format!("\x1b[32m{word:<4}\x1b[0m"),
+        (true, _) => format!("\x1b[31m{word:<4}\x1b[0m"),
+    }
+}
+
+/// The summary of `ocellus learn`.
+#[derive(Debug)]
+pub struct Learned<'a> {
+    /// The recipe as written.
+    pub folder: &'a Folder,
+    /// For each region the scores of good parts, each held against the memory of the others.
+    pub held_out: &'a [Vec<f32>],
+    /// False calls on the good pictures of another day, of how many.
+    pub holdout: Option<(usize, usize)>,
+}
+
+impl std::fmt::Display for Learned<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let recipe = &self.folder.recipe;
+        let align = &recipe.align;
+        write!(f, "{}: learned {} good images", self.folder.path.display(), recipe.good_images)?;
+        match align.mode {
+            AlignMode::Pose => write!(
+                f,
+                "; parts are aligned (up to {} px, {} degrees)",
+                align.max_shift_px, align.max_angle_deg
+            )?,
+            AlignMode::None => write!(f, "; no alignment")?,
+        }
+        for ((region, scores), memory) in recipe.regions.iter().zip(self.held_out).zip(&self.folder.memories) {
+            let worst = scores.iter().copied().fold(0.0, f32::max);
+            write!(
+                f,
+                "\n  {}  {}  threshold {:.2}  good parts unseen in learning score up to {worst:.2}  memory {:.1} MB",
+                region.name,
+                region.method.name(),
+                region.threshold,
+                memory.len() as f64 / 1e6
+            )?;
+        }
+        if let Some((calls, of)) = self.holdout {
+            write!(f, "\n  holdout: {calls} false calls on {of} good images")?;
+            if of > 0 {
+                // Wilson's upper limit at 95 %: what the rate may be in truth, given so few pictures.
+                let (n, p, z) = (of as f64, calls as f64 / of as f64, 1.645);
+                let upper = (p + z * z / (2.0 * n) + z * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt())
+                    / (1.0 + z * z / n);
+                write!(f, " ({:.1} %; below {:.0} % with 95 % confidence)", p * 100.0, (upper * 100.0).ceil())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl serde::Serialize for Learned<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let recipe = &self.folder.recipe;
+        let regions: Vec<_> = recipe
+            .regions
+            .iter()
+            .zip(self.held_out)
+            .zip(&self.folder.memories)
+            .map(|((r, scores), memory)| {
+                serde_json::json!({
+                    "name": r.name, "method": r.method.name(), "threshold": r.threshold, "held_out": scores,
+                    "memory_bytes": memory.len(),
+                })
+            })
+            .collect();
+        let holdout = self.holdout.map(|(calls, of)| serde_json::json!({ "false_calls": calls, "images": of }));
+        serde_json::json!({
+            "recipe": self.folder.path.display().to_string(), "good_images": recipe.good_images,
+            "align": recipe.align, "regions": regions, "holdout": holdout,
+        })
+        .serialize(serializer)
+    }
+}
+
+/// The columns of [`category`].
+pub const EVALUATION_HEAD: &str = "set                   image AUROC  pixel AUROC  false calls    escapes  ms/image  memory";
+
+/// One line of the table of `ocellus evaluate`.
+pub fn category(c: &Category) -> String {
+    let share = |v: Option<f64>| v.map_or("-".into(), |v| format!("{:.1} %", v * 100.0));
+    let area = |v: Option<f64>| v.map_or("-".into(), |v| format!("{v:.3}"));
+    format!(
+        "{:<20}  {:>11}  {:>11}  {:>11}  {:>9}  {:>8.1}  {:.1} MB",
+        c.category,
+        area(c.image_auroc),
+        area(c.pixel_auroc),
+        share(c.false_calls),
+        share(c.escapes),
+        c.ms_per_image,
+        c.memory_bytes as f64 / 1e6
+    )
+}

@@ -1,0 +1,64 @@
+//! `cosine`: one pooled feature vector for the whole region against those of the good parts.
+
+use super::features::FeatureNet;
+use super::frame::View;
+use super::light::relight;
+use super::memory::{Scored, Store};
+use crate::error::Result;
+use crate::image::Image;
+use crate::tasks::embed::cosine_similarity;
+use rayon::prelude::*;
+
+/// About the size that the networks were trained at.
+pub(super) const SIDE: u32 = 224;
+/// Relit copies of each good part that are scored to find the threshold.
+const COPIES: usize = 3;
+
+/// The vectors of the good parts.
+#[derive(Debug)]
+pub(super) struct Cosine {
+    vectors: Vec<Vec<f32>>,
+}
+
+impl Cosine {
+    /// Learns from views of good parts, and scores relit copies of each against the others.
+    pub fn learn(views: &[&View], net: &FeatureNet, seed: u64) -> Result<(Self, Vec<f32>)> {
+        let embed = |image: &Image| net.run(image).map(|f| f.pooled);
+        let vectors = views.par_iter().map(|v| embed(&v.image)).collect::<Result<Vec<_>>>()?;
+        let held_out = (0..views.len() * COPIES)
+            .into_par_iter()
+            .map(|i| {
+                let own = i / COPIES;
+                let mut rng = fastrand::Rng::with_seed(seed.wrapping_add(i as u64));
+                let vector = embed(&relight(&views[own].image, &mut rng))?;
+                let others = vectors.iter().enumerate().filter(|(k, _)| *k != own).map(|(_, v)| v);
+                Ok(distance(others, &vector))
+            })
+            .collect::<Result<_>>()?;
+        Ok((Cosine { vectors }, held_out))
+    }
+
+    /// The [`distance`] of a view.
+    pub fn score(&self, view: &Image, net: &FeatureNet) -> Result<Scored> {
+        let vector = net.run(view)?.pooled;
+        Ok(Scored { score: distance(self.vectors.iter(), &vector), map: None })
+    }
+
+    pub fn write(&self, store: &mut Store) {
+        let dim = self.vectors.first().map_or(0, Vec::len);
+        store.put("vectors", &[self.vectors.len(), dim], &self.vectors.concat());
+    }
+
+    pub fn read(store: &Store) -> Result<Self, String> {
+        let ([count, dim], values) = store.array("vectors")?;
+        if count == 0 || dim == 0 {
+            return Err("it holds no vectors".into());
+        }
+        Ok(Cosine { vectors: values.chunks_exact(dim).map(<[f32]>::to_vec).collect() })
+    }
+}
+
+/// 1 - the cosine to the nearest of `vectors`, in hundredths: 0 is the same, 200 the opposite.
+fn distance<'a>(vectors: impl Iterator<Item = &'a Vec<f32>>, vector: &[f32]) -> f32 {
+    100.0 * (1.0 - vectors.map(|v| cosine_similarity(v, vector)).fold(-1.0, f32::max))
+}

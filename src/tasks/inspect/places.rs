@@ -1,0 +1,323 @@
+//! `patch` and `classical`: a region compared place by place.
+//!
+//! A view is described in up to two ways: by the network's fine feature map, which knows shapes, and by filters on its
+//! pixels, which see what is small and faint. Each description is compared with that of the good parts: at the same
+//! place if the parts have a pose ([`super::posed`]), with all places of a texture ([`super::texture`]). The two maps are
+//! brought to one scale, at which 1 is the highest that an unseen good part usually shows, and joined.
+//! `classical` uses the second description alone.
+
+use super::features::FeatureNet;
+use super::frame::View;
+use super::light::{LightField, relight};
+use super::memory::{Scored, Store, loaded};
+use super::pixels;
+use super::posed::Posed;
+use super::texture::Texture;
+use crate::error::{Error, Result};
+use crate::image::{Gray, Image};
+use crate::recipe::Method;
+use crate::tensor::Tensor;
+use rayon::prelude::*;
+
+/// A view has about this many pixels a side: defects of a few pixels in a 256-pixel region are lost in smaller ones.
+pub(super) const SIDE: u32 = 384;
+/// Sides of a place in cells of the feature map.
+const MAP_CELLS: usize = 2;
+/// Sides of a place in pixels of the filters' picture, for parts with a pose: as fine as the pose is known.
+const FILTER_CELLS_POSED: usize = 4;
+/// The same for a texture: enough pixels to tell its grain.
+const FILTER_CELLS_TEXTURE: usize = 8;
+/// Relit copies of each good part that are learned besides the part itself, and scored to find scale and threshold.
+const COPIES: usize = 2;
+
+/// How a view is described.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sight {
+    /// The network's finest feature map.
+    Network,
+    /// Filters on the pixels.
+    Filters,
+}
+
+impl Sight {
+    fn name(self) -> &'static str {
+        match self {
+            Sight::Network => "network",
+            Sight::Filters => "filters",
+        }
+    }
+
+    fn of(method: Method) -> &'static [Sight] {
+        match method {
+            Method::Classical => &[Sight::Filters],
+            _ => &[Sight::Network, Sight::Filters],
+        }
+    }
+
+    fn describe(self, view: &Image, posed: bool, net: Option<&FeatureNet>) -> Result<Grid> {
+        match (self, posed) {
+            (Sight::Network, _) => {
+                let mut maps = loaded(net)?.run(view)?.maps;
+                if maps.is_empty() {
+                    return Err(Error::Internal("the network was loaded without feature maps".into()));
+                }
+                pooled(&maps.swap_remove(0))
+            }
+            (Sight::Filters, true) => pixels::describe(view, FILTER_CELLS_POSED),
+            (Sight::Filters, false) => pixels::describe(view, FILTER_CELLS_TEXTURE),
+        }
+    }
+}
+
+/// The memory of one description.
+#[derive(Debug)]
+enum Reference {
+    Posed(Posed),
+    Texture(Texture),
+}
+
+impl Reference {
+    fn distances(&self, grid: Grid) -> Result<Gray> {
+        match self {
+            Reference::Posed(m) => m.distances(&grid),
+            Reference::Texture(m) => m.distances(grid),
+        }
+    }
+}
+
+/// What is remembered of a region.
+#[derive(Debug)]
+pub(super) struct Places {
+    /// The light of the good parts, if they have a pose.
+    light: Option<LightField>,
+    layers: Vec<Layer>,
+}
+
+#[derive(Debug)]
+struct Layer {
+    sight: Sight,
+    reference: Reference,
+    /// The highest distance that an unseen good part usually shows.
+    unit: f32,
+}
+
+impl Places {
+    /// Learns from views of good parts. Returns also the scores of the relit copies, each held against the others.
+    pub fn learn(
+        method: Method,
+        views: &[&View],
+        posed: bool,
+        net: Option<&FeatureNet>,
+        seed: u64,
+    ) -> Result<(Self, Vec<f32>)> {
+        let light = match posed {
+            true => LightField::mean(&views.iter().map(|v| LightField::of(&v.image)).collect::<Vec<_>>()),
+            false => None,
+        };
+        let goods = views.par_iter().map(|v| even(&light, &v.image)).collect::<Result<Vec<_>>>()?;
+        let copies = (0..views.len() * COPIES)
+            .into_par_iter()
+            .map(|i| {
+                let mut rng = fastrand::Rng::with_seed(seed.wrapping_add(i as u64));
+                even(&light, &relight(&views[i / COPIES].image, &mut rng))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let mut layers = Vec::new();
+        let mut maps: Vec<Vec<Gray>> = vec![Vec::new(); copies.len()];
+        for &sight in Sight::of(method) {
+            let describe = |images: &[Image]| {
+                images.par_iter().map(|i| sight.describe(i, posed, net)).collect::<Result<Vec<Grid>>>()
+            };
+            let (goods, copies) = (describe(&goods)?, describe(&copies)?);
+            let grid = &goods[0];
+            let seen: Vec<Vec<bool>> = views.iter().map(|v| v.seen(grid.width, grid.height)).collect();
+            let samples = Samples { goods, copies, copies_each: COPIES, seen };
+            let (reference, held_out) = match posed {
+                true => {
+                    let (memory, maps) = Posed::learn(&samples);
+                    (Reference::Posed(memory), maps)
+                }
+                false => {
+                    let (memory, maps) = Texture::learn(samples, seed)?;
+                    (Reference::Texture(memory), maps)
+                }
+            };
+            let mut held_out: Vec<Gray> = held_out.iter().map(finish_map).collect();
+            let mut highest: Vec<f32> = held_out.iter().map(Gray::max).collect();
+            highest.sort_by(f32::total_cmp);
+            let unit = highest[highest.len() / 2].max(1e-6);
+            held_out.iter_mut().for_each(|m| scale(m, unit));
+            for (all, map) in maps.iter_mut().zip(held_out) {
+                all.push(map);
+            }
+            layers.push(Layer { sight, reference, unit });
+        }
+        let held_out = maps.into_iter().map(|m| join(m).max()).collect();
+        Ok((Places { light, layers }, held_out))
+    }
+
+    /// Scores a view: the map is 1 where an unseen good part is at its worst.
+    pub fn score(&self, view: &View, net: Option<&FeatureNet>) -> Result<Scored> {
+        let posed = self.light.is_some();
+        let image = even(&self.light, &view.image)?;
+        let mut maps = Vec::new();
+        for layer in &self.layers {
+            let grid = layer.sight.describe(&image, posed, net)?;
+            let mut distances = layer.reference.distances(grid)?;
+            let seen = view.seen(distances.width, distances.height);
+            for (value, _) in distances.data.iter_mut().zip(seen).filter(|(_, seen)| !seen) {
+                *value = 0.0;
+            }
+            let mut map = finish_map(&distances);
+            scale(&mut map, layer.unit);
+            maps.push(map);
+        }
+        let map = join(maps);
+        Ok(Scored { score: map.max(), map: Some(map) })
+    }
+
+    pub fn write(&self, store: &mut Store) {
+        if let Some(light) = &self.light {
+            let (columns, rows) = light.size();
+            store.put("light", &[3, rows, columns], &light.values());
+        }
+        store.note("places", if self.light.is_some() { "posed" } else { "texture" });
+        for layer in &self.layers {
+            let name = layer.sight.name();
+            store.put(&format!("{name}.unit"), &[1], &[layer.unit]);
+            match &layer.reference {
+                Reference::Posed(m) => m.write(store, name),
+                Reference::Texture(m) => m.write(store, name),
+            }
+        }
+    }
+
+    pub fn read(store: &Store, method: Method) -> Result<Self, String> {
+        let posed = match store.noted("places")? {
+            "posed" => true,
+            "texture" => false,
+            other => return Err(format!("places {other:?} is neither posed nor texture")),
+        };
+        let light = match posed {
+            true => {
+                let ([_, rows, columns], values) = store.array("light")?;
+                Some(LightField::from_values(columns, rows, values).ok_or("its light field is damaged")?)
+            }
+            false => None,
+        };
+        let layer = |&sight: &Sight| {
+            let ([_], unit) = store.array(&format!("{}.unit", sight.name()))?;
+            let reference = match posed {
+                true => Reference::Posed(Posed::read(store, sight.name())?),
+                false => Reference::Texture(Texture::read(store, sight.name())?),
+            };
+            let unit = unit.first().copied().filter(|u| *u > 0.0).ok_or("a unit is not positive")?;
+            Ok::<_, String>(Layer { sight, reference, unit })
+        };
+        Ok(Places { light, layers: Sight::of(method).iter().map(layer).collect::<Result<_, _>>()? })
+    }
+}
+
+/// The view in the light of the good parts, if they have one.
+fn even(light: &Option<LightField>, view: &Image) -> Result<Image> {
+    light.as_ref().map_or_else(|| Ok(view.clone()), |l| l.transfer(view))
+}
+
+fn scale(map: &mut Gray, unit: f32) {
+    map.data.iter_mut().for_each(|v| *v /= unit);
+}
+
+/// From squared distances to a map of distances, a little smoothed: a defect covers neighbouring places, noise does not.
+fn finish_map(squares: &Gray) -> Gray {
+    let mut map = smooth_map(squares);
+    map.data.iter_mut().for_each(|v| *v = v.sqrt());
+    map
+}
+
+/// The larger of the maps at each place, on the finest of their grids.
+fn join(mut maps: Vec<Gray>) -> Gray {
+    maps.sort_by_key(|m| m.data.len());
+    let mut joined = maps.pop().unwrap_or(Gray::filled(1, 1, 0.0));
+    let (width, height) = (joined.width, joined.height);
+    for map in maps {
+        let (gain_x, gain_y) = (map.width as f32 / width as f32, map.height as f32 / height as f32);
+        for (i, value) in joined.data.iter_mut().enumerate() {
+            let (x, y) = ((i % width) as f32 + 0.5, (i / width) as f32 + 0.5);
+            *value = value.max(map.sample(x * gain_x, y * gain_y));
+        }
+    }
+    joined
+}
+
+/// Descriptions of good parts and of their relit copies.
+#[derive(Debug)]
+pub(super) struct Samples {
+    /// One a good part.
+    pub goods: Vec<Grid>,
+    /// `copies_each` a good part, in the same order.
+    pub copies: Vec<Grid>,
+    /// Copies of each good part.
+    pub copies_each: usize,
+    /// For each good part the cells that lie in its photograph.
+    pub seen: Vec<Vec<bool>>,
+}
+
+/// Descriptors on a grid: `dim` values a cell, cell by cell, row by row.
+#[derive(Debug, Clone)]
+pub(super) struct Grid {
+    pub width: usize,
+    pub height: usize,
+    pub dim: usize,
+    pub values: Vec<f32>,
+}
+
+impl Grid {
+    /// A grid of zeros.
+    pub fn zeros(width: usize, height: usize, dim: usize) -> Self {
+        Grid { width, height, dim, values: vec![0.0; width * height * dim] }
+    }
+
+    /// The descriptor of each cell, in order.
+    pub fn cells(&self) -> impl Iterator<Item = &[f32]> + Clone {
+        self.values.chunks_exact(self.dim)
+    }
+
+    /// Sets value `slot` of each cell to the mean of `at` over its `cell` x `cell` pixels.
+    pub fn add_cells(&mut self, slot: usize, cell: usize, at: impl Fn(usize, usize) -> f32) {
+        let share = 1.0 / (cell * cell) as f32;
+        for y in 0..self.height * cell {
+            let row = (y / cell) * self.width;
+            for x in 0..self.width * cell {
+                self.values[(row + x / cell) * self.dim + slot] += at(x, y) * share;
+            }
+        }
+    }
+}
+
+/// The descriptors of a feature map: each cell averaged with its eight neighbours as PatchCore does (Roth et al. 2022),
+/// then brought to half the resolution.
+fn pooled(map: &Tensor) -> Result<Grid> {
+    let (dim, rows, columns) = map.chw()?;
+    let mut grid = Grid::zeros(columns / MAP_CELLS, rows / MAP_CELLS, dim);
+    for (c, plane) in map.data().chunks_exact(rows * columns).enumerate() {
+        let smooth = super::align::box_mean(&Gray { width: columns, height: rows, data: plane.to_vec() }, 1);
+        grid.add_cells(c, MAP_CELLS, |x, y| smooth.at(x, y));
+    }
+    Ok(grid)
+}
+
+/// A Gaussian of sigma 0.7 cells, in three taps; borders repeated.
+pub(super) fn smooth_map(map: &Gray) -> Gray {
+    const SIDE_WEIGHT: f32 = 0.2075; // exp(-1 / (2 * 0.7^2)), divided by 1 + 2 exp(...)
+    const MIDDLE: f32 = 1.0 - 2.0 * SIDE_WEIGHT;
+    let (w, h) = (map.width, map.height);
+    let pass = |g: &Gray, before: &dyn Fn(usize, usize) -> usize, after: &dyn Fn(usize, usize) -> usize| {
+        let value = |i: usize| {
+            let (x, y) = (i % w, i / w);
+            SIDE_WEIGHT * (g.data[before(x, y)] + g.data[after(x, y)]) + MIDDLE * g.data[i]
+        };
+        Gray { data: (0..w * h).map(value).collect(), ..*g }
+    };
+    let rows = pass(map, &|x, y| y * w + x.saturating_sub(1), &|x, y| y * w + (x + 1).min(w - 1));
+    pass(&rows, &|x, y| y.saturating_sub(1) * w + x, &|x, y| (y + 1).min(h - 1) * w + x)
+}

@@ -1,0 +1,5 @@
+//! Typed pipelines: what ocellus does with a picture. None of them opens a file.
+
+pub mod embed;
+pub mod evaluate;
+pub mod inspect;
