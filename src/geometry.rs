@@ -74,12 +74,7 @@ impl Rect {
 
     /// The smallest box around `points`.
     pub fn around(points: impl IntoIterator<Item = (f32, f32)>) -> Rect {
-        let empty = Rect {
-            x1: f32::INFINITY,
-            y1: f32::INFINITY,
-            x2: f32::NEG_INFINITY,
-            y2: f32::NEG_INFINITY,
-        };
+        let empty = Rect { x1: f32::INFINITY, y1: f32::INFINITY, x2: f32::NEG_INFINITY, y2: f32::NEG_INFINITY };
         points.into_iter().fold(empty, |r, (x, y)| Rect {
             x1: r.x1.min(x),
             y1: r.y1.min(y),
@@ -128,12 +123,7 @@ impl Similarity {
     /// `self` after `first`.
     pub fn after(&self, first: &Similarity) -> Similarity {
         let (tx, ty) = self.apply((first.tx, first.ty));
-        Similarity {
-            a: self.a * first.a - self.b * first.b,
-            b: self.a * first.b + self.b * first.a,
-            tx,
-            ty,
-        }
+        Similarity { a: self.a * first.a - self.b * first.b, b: self.a * first.b + self.b * first.a, tx, ty }
     }
 
     /// The way back. A transform of scale 0 has none; it cannot be built by [`Similarity::about`] with a positive scale.

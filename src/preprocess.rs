@@ -69,9 +69,7 @@ pub fn fit(image: &Image, width: u32, height: u32, fit: Fit, pad: u8) -> Result<
     };
     let placed = match fit {
         Fit::Stretch => resized,
-        Fit::Crop => {
-            resized.crop(-placement.pad_left as u32, -placement.pad_top as u32, width, height)?
-        }
+        Fit::Crop => resized.crop(-placement.pad_left as u32, -placement.pad_top as u32, width, height)?,
         Fit::Letterbox => paste(&resized, width, height, placement.pad_left as usize, placement.pad_top as usize, pad)?,
     };
     Ok((placed, placement))
@@ -99,7 +97,8 @@ pub fn resize(image: &Image, width: u32, height: u32) -> Result<Image> {
         return Ok(image.clone());
     }
     let failed = |e: &dyn std::fmt::Display| Error::Internal(format!("resizing {image:?} to {width}x{height}: {e}"));
-    let source = TypedImageRef::<U8x3>::from_buffer(image.width(), image.height(), image.data()).map_err(|e| failed(&e))?;
+    let source =
+        TypedImageRef::<U8x3>::from_buffer(image.width(), image.height(), image.data()).map_err(|e| failed(&e))?;
     let mut data = vec![0u8; width as usize * height as usize * 3];
     let mut target = TypedImage::<U8x3>::from_buffer(width, height, &mut data).map_err(|e| failed(&e))?;
     let options = fir::ResizeOptions::new().resize_alg(fir::ResizeAlg::Convolution(fir::FilterType::Bilinear));

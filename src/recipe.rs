@@ -183,8 +183,7 @@ impl Folder {
         let recipe: Recipe = toml::from_str(&text).map_err(|e| Error::recipe(&file, toml_message(&text, &e)))?;
         check(&recipe).map_err(|message| Error::recipe(&file, message))?;
         let golden = read_hashed(path, &recipe.golden.image, &recipe.golden.sha256)?;
-        let memories =
-            recipe.regions.iter().map(|r| read_hashed(path, &r.memory, &r.sha256)).collect::<Result<_>>()?;
+        let memories = recipe.regions.iter().map(|r| read_hashed(path, &r.memory, &r.sha256)).collect::<Result<_>>()?;
         Ok(Folder { path: path.to_path_buf(), recipe, golden, memories })
     }
 
@@ -236,7 +235,10 @@ pub fn check_writable(path: &Path, replace: bool) -> Result<()> {
             return Err(Error::recipe(path, "exists and is not a recipe folder; choose another --out"));
         }
         if is_recipe && !replace {
-            return Err(Error::recipe(path, "a recipe is already there; replace it with --force or choose another --out"));
+            return Err(Error::recipe(
+                path,
+                "a recipe is already there; replace it with --force or choose another --out",
+            ));
         }
     }
     let parent = parent_of(path);
@@ -261,7 +263,8 @@ fn read_hashed(folder: &Path, name: &str, sha256: &str) -> Result<Vec<u8>> {
     let bytes = std::fs::read(&path).map_err(|e| Error::io(&path, "read", e))?;
     let found = sha256_hex(&bytes);
     if found != sha256 {
-        let message = format!("its sha256 is {found}, {FILE} expects {sha256}; the file was changed, learn the recipe again");
+        let message =
+            format!("its sha256 is {found}, {FILE} expects {sha256}; the file was changed, learn the recipe again");
         return Err(Error::recipe(path, message));
     }
     Ok(bytes)

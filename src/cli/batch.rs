@@ -52,7 +52,8 @@ pub fn run<T: Send>(
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some(source) = sources.get(at) else { break };
                     let one = || source.load(&options.limits).and_then(|image| work(at, image));
-                    let result = catch_unwind(AssertUnwindSafe(one)).unwrap_or_else(|panic| Err(caught(source, &*panic)));
+                    let result =
+                        catch_unwind(AssertUnwindSafe(one)).unwrap_or_else(|panic| Err(caught(source, &*panic)));
                     if sender.send((at, result)).is_err() {
                         break;
                     }
@@ -96,7 +97,11 @@ pub fn complain(source: &Source, error: &Error) {
     let name = source.name();
     let text = error.one_line();
     // Errors that know their file name it themselves.
-    if text.starts_with(&name) { output::note(&format!("error: {text}")) } else { output::note(&format!("error: {name}: {text}")) }
+    if text.starts_with(&name) {
+        output::note(&format!("error: {text}"))
+    } else {
+        output::note(&format!("error: {name}: {text}"))
+    }
 }
 
 fn caught(source: &Source, panic: &(dyn Any + Send)) -> Error {

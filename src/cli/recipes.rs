@@ -83,7 +83,8 @@ pub fn learn(
     let first = || sources.iter().find(|s| s.load(&options.limits).is_ok()).cloned();
     let golden_source = match request.golden {
         Some(path) => Source::File(path),
-        None => first().ok_or_else(|| Error::Input("none of the pictures can be read: no good image to learn from".into()))?,
+        None => first()
+            .ok_or_else(|| Error::Input("none of the pictures can be read: no good image to learn from".into()))?,
     };
     let golden_bytes = golden_source.read()?;
     let golden = input::decode(&golden_source.name(), &golden_bytes, &options.limits)?;
@@ -221,7 +222,8 @@ mod tests {
     fn regions_are_parsed() {
         let region: RegionArg = "label=1,2,30,40:cosine".parse().unwrap();
         assert_eq!(region, RegionArg { name: "label".into(), rect: [1, 2, 30, 40], method: Some(Method::Cosine) });
-        for bad in ["label", "label=1,2,3", "label=1,2,3,x", "a/b=1,2,3,4", "l=1,2,3,4:foo", "=1,2,3,4", "l=1,2,3,4,5"] {
+        for bad in ["label", "label=1,2,3", "label=1,2,3,x", "a/b=1,2,3,4", "l=1,2,3,4:foo", "=1,2,3,4", "l=1,2,3,4,5"]
+        {
             assert!(bad.parse::<RegionArg>().is_err(), "{bad}");
         }
     }

@@ -8,8 +8,7 @@ use tract_onnx::pb::{GraphProto, NodeProto, TensorProto, ValueInfoProto, tensor_
 
 /// Replaces every `DequantizeLinear` and every f16-to-f32 `Cast` of a stored tensor by a stored f32 tensor.
 pub fn dequantize_weights(graph: &mut GraphProto) -> Result<(), String> {
-    let stored: HashMap<String, TensorProto> =
-        graph.initializer.drain(..).map(|t| (t.name.clone(), t)).collect();
+    let stored: HashMap<String, TensorProto> = graph.initializer.drain(..).map(|t| (t.name.clone(), t)).collect();
     let mut floats = Vec::new();
     let mut replaced = HashSet::new();
     let mut kept = Vec::with_capacity(graph.node.len());
@@ -24,10 +23,8 @@ pub fn dequantize_weights(graph: &mut GraphProto) -> Result<(), String> {
     }
     // A scale may be shared, or used by a node that stays: only what nothing reads any more is dropped.
     let read: HashSet<&String> = kept.iter().flat_map(|n| &n.input).collect();
-    let mut rest: Vec<TensorProto> = stored
-        .into_values()
-        .filter(|t| !replaced.contains(&t.name) || read.contains(&t.name))
-        .collect();
+    let mut rest: Vec<TensorProto> =
+        stored.into_values().filter(|t| !replaced.contains(&t.name) || read.contains(&t.name)).collect();
     rest.sort_by(|a, b| a.name.cmp(&b.name));
     rest.extend(floats);
     graph.initializer = rest;
@@ -94,8 +91,7 @@ fn dequantize(
             input.dims
         ));
     }
-    let inner: usize =
-        if per_tensor { bytes.len() } else { input.dims[axis + 1..].iter().product::<i64>() as usize };
+    let inner: usize = if per_tensor { bytes.len() } else { input.dims[axis + 1..].iter().product::<i64>() as usize };
     let mut values = Vec::with_capacity(bytes.len());
     for (i, block) in bytes.chunks(inner.max(1)).enumerate() {
         let (scale, zero) = (scales[i % channels], zeros[i % channels] as f32);
@@ -131,12 +127,8 @@ fn f16_to_f32(half: u16) -> f32 {
 
 /// Makes `names` the outputs of the graph, in that order, and drops the nodes and stored tensors none of them needs.
 pub fn select_outputs(graph: &mut GraphProto, names: &[&str]) -> Result<(), String> {
-    let producer: HashMap<&str, usize> = graph
-        .node
-        .iter()
-        .enumerate()
-        .flat_map(|(i, n)| n.output.iter().map(move |o| (o.as_str(), i)))
-        .collect();
+    let producer: HashMap<&str, usize> =
+        graph.node.iter().enumerate().flat_map(|(i, n)| n.output.iter().map(move |o| (o.as_str(), i))).collect();
     let mut needed = vec![false; graph.node.len()];
     let mut open = Vec::new();
     for name in names {
@@ -155,8 +147,7 @@ pub fn select_outputs(graph: &mut GraphProto, names: &[&str]) -> Result<(), Stri
     graph.node.retain(|_| *keep.next().unwrap_or(&true));
     let read: HashSet<&String> = graph.node.iter().flat_map(|n| &n.input).collect();
     graph.initializer.retain(|t| read.contains(&t.name));
-    graph.output =
-        names.iter().map(|n| ValueInfoProto { name: n.to_string(), ..Default::default() }).collect();
+    graph.output = names.iter().map(|n| ValueInfoProto { name: n.to_string(), ..Default::default() }).collect();
     // Shapes noted by an exporter may be stale, and tract believes them ("Impossible to unify Sym").
     graph.value_info.clear();
     Ok(())
@@ -210,8 +201,7 @@ mod tests {
         assert_eq!(graph.node.len(), 1);
         assert_eq!(graph.initializer.len(), 1);
         let w = &graph.initializer[0];
-        let values: Vec<f32> =
-            w.raw_data.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
+        let values: Vec<f32> = w.raw_data.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
         assert_eq!((w.name.as_str(), values), ("w", vec![0.5, -0.5, 6.0, -256.0]));
     }
 }

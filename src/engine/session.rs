@@ -34,19 +34,15 @@ impl Session {
     /// last of them is never run.
     pub fn load(model: &Model, outputs: &[&str]) -> Result<Self> {
         let name = model.info.id.clone();
-        let onnx = tract_onnx::onnx();
+        let onnx = onnx();
         let mut proto = onnx
             .proto_model_for_read(&mut &model.bytes[..])
             .map_err(|e| failed(&name, "this is not an ONNX file, or it is damaged", e))?;
-        let pb =
-            proto.graph.as_mut().ok_or_else(|| Error::model(&name, "the ONNX file contains no graph"))?;
+        let pb = proto.graph.as_mut().ok_or_else(|| Error::model(&name, "the ONNX file contains no graph"))?;
         let edit = |r: Result<(), String>| r.map_err(|message| Error::model(&name, message));
         edit(graph::dequantize_weights(pb))?;
         edit(graph::select_outputs(pb, outputs))?;
-        let graph = onnx
-            .parse(&proto, None)
-            .map_err(|e| failed(&name, "the graph cannot be read", e))?
-            .model;
+        let graph = onnx.parse(&proto, None).map_err(|e| failed(&name, "the graph cannot be read", e))?.model;
         Ok(Session { name, graph, plans: Mutex::new(Vec::new()) })
     }
 

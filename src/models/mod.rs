@@ -24,8 +24,7 @@ static REGISTRY: LazyLock<Vec<Model>> = LazyLock::new(|| {
     // build.rs has read the same text with the same schema: it cannot fail here.
     let manifest: Manifest =
         toml::from_str(include_str!("../../models/models.toml")).unwrap_or(Manifest { model: Vec::new() });
-    let embedded =
-        |info: ModelInfo| EMBEDDED.iter().find(|(id, _)| *id == info.id).map(|(_, bytes)| (info, *bytes));
+    let embedded = |info: ModelInfo| EMBEDDED.iter().find(|(id, _)| *id == info.id).map(|(_, bytes)| (info, *bytes));
     manifest
         .model
         .into_iter()

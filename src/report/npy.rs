@@ -3,8 +3,7 @@
 /// `rows`, all of one length, as the bytes of a `.npy` file of shape rows x length, little-endian.
 pub fn encode(rows: &[Vec<f32>]) -> Vec<u8> {
     let columns = rows.first().map_or(0, Vec::len);
-    let mut header =
-        format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, {columns}), }}", rows.len());
+    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, {columns}), }}", rows.len());
     // Magic, version, length and header together fill a multiple of 64 bytes, the last of them a line feed.
     let prefix = 10;
     let padding = 63 - (prefix + header.len()) % 64;

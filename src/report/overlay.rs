@@ -65,8 +65,7 @@ fn draw_heat(canvas: &mut RgbImage, result: &Inspection, region: &RegionResult) 
     let Some(map) = &region.heat else { return };
     let back = result.transform().inverse();
     let bounds = result.transform().map_rect(&map.rect).clip(canvas.width(), canvas.height());
-    let (gain_x, gain_y) =
-        (map.cells.width as f32 / map.rect.width(), map.cells.height as f32 / map.rect.height());
+    let (gain_x, gain_y) = (map.cells.width as f32 / map.rect.width(), map.cells.height as f32 / map.rect.height());
     for y in bounds.y1 as u32..bounds.y2 as u32 {
         for x in bounds.x1 as u32..bounds.x2 as u32 {
             let (u, v) = back.apply((x as f32 + 0.5, y as f32 + 0.5));

@@ -60,11 +60,9 @@ impl std::fmt::Display for Learned<'_> {
         let align = &recipe.align;
         write!(f, "{}: learned {} good images", self.folder.path.display(), recipe.good_images)?;
         match align.mode {
-            AlignMode::Pose => write!(
-                f,
-                "; parts are aligned (up to {} px, {} degrees)",
-                align.max_shift_px, align.max_angle_deg
-            )?,
+            AlignMode::Pose => {
+                write!(f, "; parts are aligned (up to {} px, {} degrees)", align.max_shift_px, align.max_angle_deg)?
+            }
             AlignMode::None => write!(f, "; no alignment")?,
         }
         for ((region, scores), memory) in recipe.regions.iter().zip(self.held_out).zip(&self.folder.memories) {
@@ -117,7 +115,8 @@ impl serde::Serialize for Learned<'_> {
 }
 
 /// The columns of [`category`].
-pub const EVALUATION_HEAD: &str = "set                   image AUROC  pixel AUROC  false calls    escapes  ms/image  memory";
+pub const EVALUATION_HEAD: &str =
+    "set                   image AUROC  pixel AUROC  false calls    escapes  ms/image  memory";
 
 /// One line of the table of `ocellus evaluate`.
 pub fn category(c: &Category) -> String {

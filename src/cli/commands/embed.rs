@@ -23,8 +23,9 @@ pub struct Embed {
     /// write the vectors of all readable pictures to this NumPy file (rows x 1280, float32) instead
     #[argh(option)]
     npy: Option<PathBuf>,
-    /// records are JSON in any case; accepted for symmetry
+    /// write JSON records, which is also the default
     #[argh(switch)]
+    #[allow(dead_code, reason = "accepted so that --json means the same for every command")]
     json: bool,
     /// pictures worked on side by side (default: one a core)
     #[argh(option)]

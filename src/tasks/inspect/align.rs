@@ -188,10 +188,8 @@ pub(super) fn box_mean(g: &Gray, radius: usize) -> Gray {
 
 impl Level {
     fn new(golden: Gray) -> Self {
-        let border = (
-            ((golden.width as f32 * BORDER) as usize).max(1),
-            ((golden.height as f32 * BORDER) as usize).max(1),
-        );
+        let border =
+            (((golden.width as f32 * BORDER) as usize).max(1), ((golden.height as f32 * BORDER) as usize).max(1));
         let (cx, cy) = (golden.width as f32 / 2.0, golden.height as f32 / 2.0);
         let mut steepest = Vec::new();
         let mut hessian = [[0f64; 4]; 4];

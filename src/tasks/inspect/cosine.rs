@@ -1,7 +1,7 @@
 //! `cosine`: one pooled feature vector for the whole region against those of the good parts.
 
 use super::features::FeatureNet;
-use super::frame::View;
+use super::frame::{Frame, View};
 use super::light::relight;
 use super::memory::{Scored, Store};
 use crate::error::Result;
@@ -9,8 +9,8 @@ use crate::image::Image;
 use crate::tasks::embed::cosine_similarity;
 use rayon::prelude::*;
 
-/// About the size that the networks were trained at.
-pub(super) const SIDE: u32 = 224;
+/// The network sees about this many pixels a side: near to the size that it was trained at.
+const SIDE: u32 = 224;
 /// Relit copies of each good part that are scored to find the threshold.
 const COPIES: usize = 3;
 
@@ -21,16 +21,21 @@ pub(super) struct Cosine {
 }
 
 impl Cosine {
+    /// Compiles the plan for views of `frame`.
+    pub fn prepare(frame: &Frame, net: &FeatureNet) -> Result<()> {
+        net.prepare(frame.width, frame.height, SIDE)
+    }
+
     /// Learns from views of good parts, and scores relit copies of each against the others.
     pub fn learn(views: &[&View], net: &FeatureNet, seed: u64) -> Result<(Self, Vec<f32>)> {
-        let embed = |image: &Image| net.run(image).map(|f| f.pooled);
+        let embed = |image: &Image| pooled(image, net);
         let vectors = views.par_iter().map(|v| embed(&v.image)).collect::<Result<Vec<_>>>()?;
         let held_out = (0..views.len() * COPIES)
             .into_par_iter()
             .map(|i| {
                 let own = i / COPIES;
                 let mut rng = fastrand::Rng::with_seed(seed.wrapping_add(i as u64));
-                let vector = embed(&relight(&views[own].image, &mut rng))?;
+                let vector = embed(&relight(&views[own].image, views[own].shrunk(), &mut rng))?;
                 let others = vectors.iter().enumerate().filter(|(k, _)| *k != own).map(|(_, v)| v);
                 Ok(distance(others, &vector))
             })
@@ -40,7 +45,7 @@ impl Cosine {
 
     /// The [`distance`] of a view.
     pub fn score(&self, view: &Image, net: &FeatureNet) -> Result<Scored> {
-        let vector = net.run(view)?.pooled;
+        let vector = pooled(view, net)?;
         Ok(Scored { score: distance(self.vectors.iter(), &vector), map: None })
     }
 
@@ -61,4 +66,8 @@ impl Cosine {
 /// 1 - the cosine to the nearest of `vectors`, in hundredths: 0 is the same, 200 the opposite.
 fn distance<'a>(vectors: impl Iterator<Item = &'a Vec<f32>>, vector: &[f32]) -> f32 {
     100.0 * (1.0 - vectors.map(|v| cosine_similarity(v, vector)).fold(-1.0, f32::max))
+}
+
+fn pooled(view: &Image, net: &FeatureNet) -> Result<Vec<f32>> {
+    Ok(net.run(view, SIDE)?.pooled)
 }

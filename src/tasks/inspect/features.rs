@@ -57,20 +57,27 @@ impl FeatureNet {
         }))
     }
 
-    /// Sides of a view must be multiples of this.
-    pub fn multiple(&self) -> u32 {
-        self.input.multiple
-    }
-
-    /// Compiles the plan for views of this size.
-    pub fn prepare(&self, width: u32, height: u32) -> Result<()> {
+    /// Compiles the plan for views of this size, seen as [`FeatureNet::run`] does.
+    pub fn prepare(&self, width: u32, height: u32, side: u32) -> Result<()> {
+        let (width, height) = self.fitted(width, height, side);
         self.session.prepare(&[1, 3, height as usize, width as usize])
     }
 
-    /// Runs the network on `view` as it is.
-    pub fn run(&self, view: &Image) -> Result<Features> {
-        let mut outputs = self.session.run(&preprocess::normalise(view, &self.input)?)?;
+    /// Runs the network on `view`, brought to about `side` x `side` pixels in its own shape.
+    pub fn run(&self, view: &Image, side: u32) -> Result<Features> {
+        let (width, height) = self.fitted(view.width(), view.height(), side);
+        let input = preprocess::normalise(&preprocess::resize(view, width, height)?, &self.input)?;
+        let mut outputs = self.session.run(&input)?;
         let pooled = if self.pooled { outputs.split_off(self.maps).swap_remove(0).into_data() } else { Vec::new() };
         Ok(Features { maps: outputs, pooled })
+    }
+
+    /// Sides of the network's input for a view: about `side` x `side` pixels in all, the shape of the view, multiples of
+    /// what the network asks for.
+    fn fitted(&self, width: u32, height: u32, side: u32) -> (u32, u32) {
+        let multiple = self.input.multiple;
+        let aspect = (width as f32 / height as f32).sqrt();
+        let fit = |length: f32| ((length / multiple as f32).round() as u32).max(2) * multiple;
+        (fit(side as f32 * aspect), fit(side as f32 / aspect))
     }
 }

@@ -20,9 +20,9 @@ pub struct View {
 const EDGE: f32 = 0.012;
 
 impl View {
-    /// The same view with other pixels.
-    pub fn with(&self, image: Image) -> View {
-        View { image, ..*self }
+    /// Pixels of the photograph per pixel of the view.
+    pub fn shrunk(&self) -> f32 {
+        (self.frame.rect.area() / (self.frame.width as f32 * self.frame.height as f32)).sqrt()
     }
 
     /// For each cell of a grid over the view whether it lies inside of the photograph.
@@ -57,12 +57,11 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// A frame whose view has about `side` x `side` pixels in total, the shape of the region and sides that are
-    /// multiples of `multiple`.
-    pub fn fitted(rect: Rect, side: u32, multiple: u32) -> Self {
-        let aspect = (rect.width() / rect.height()).sqrt();
-        let fit = |length: f32| ((length / multiple as f32).round() as u32).max(2) * multiple;
-        Frame { rect, width: fit(side as f32 * aspect), height: fit(side as f32 / aspect) }
+    /// A frame as large as the region, but of no more than about `side` x `side` pixels.
+    pub fn limited(rect: Rect, side: u32) -> Self {
+        let gain = (side as f32 / rect.area().sqrt()).min(1.0);
+        let fit = |length: f32| ((length * gain).round() as u32).max(1);
+        Frame { rect, width: fit(rect.width()), height: fit(rect.height()) }
     }
 
     /// The region as it lies in `photo` under `pose`, turned and scaled back: bilinear, and area-aware where the view is
@@ -77,13 +76,9 @@ impl Frame {
         // Only the part of the photograph that the view needs, with a margin for the filters.
         let margin = 2.0 * gain_x.max(gain_y) + 2.0;
         let needed = pose.map_rect(&self.rect);
-        let inside = Rect {
-            x1: needed.x1 - margin,
-            y1: needed.y1 - margin,
-            x2: needed.x2 + margin,
-            y2: needed.y2 + margin,
-        }
-        .clip(photo.width(), photo.height());
+        let inside =
+            Rect { x1: needed.x1 - margin, y1: needed.y1 - margin, x2: needed.x2 + margin, y2: needed.y2 + margin }
+                .clip(photo.width(), photo.height());
         let left = (inside.x1.max(0.0) as u32).min(photo.width() - 1);
         let top = (inside.y1.max(0.0) as u32).min(photo.height() - 1);
         let right = (inside.x2.max(0.0).ceil() as u32).max(left + 1);

@@ -1,11 +1,11 @@
 //! Learning a recipe from good parts: poses, memories, thresholds.
 
 use super::align::{Aligner, Pose};
+use super::check_size;
 use super::features::FeatureNet;
 use super::frame::{Frame, View};
 use super::memory::Memory;
 use super::threshold;
-use super::check_size;
 use crate::error::{Error, Result};
 use crate::geometry::{Rect, Similarity};
 use crate::image::Image;
@@ -16,7 +16,7 @@ use crate::recipe::{Align, AlignMode, Method};
 pub const MIN_GOODS: usize = 3;
 
 /// Good parts that correlate with the golden one like this, in the median, have a common pose.
-const POSED: f32 = 0.5;
+const POSED: f32 = 0.85;
 
 /// A region to learn.
 #[derive(Debug, Clone, PartialEq)]
@@ -119,7 +119,7 @@ impl Learner {
         let regions = regions
             .into_iter()
             .map(|r| {
-                let frame = Memory::frame(r.method, r.bounds(), net.as_ref());
+                let frame = Memory::frame(r.bounds());
                 (r, frame)
             })
             .collect();
@@ -152,8 +152,7 @@ impl Learner {
         let posed = align.mode == AlignMode::Pose;
         let mut regions = Vec::new();
         for (at, (spec, frame)) in self.regions.iter().enumerate() {
-            let views: Vec<&View> =
-                goods.iter().map(|g| if posed { &g.posed[at] } else { &g.plain[at] }).collect();
+            let views: Vec<&View> = goods.iter().map(|g| if posed { &g.posed[at] } else { &g.plain[at] }).collect();
             let net = self.net.as_ref();
             let (memory, held_out) = Memory::learn(spec.method, &views, posed, net, self.seed)?;
             regions.push(LearnedRegion {

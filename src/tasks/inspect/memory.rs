@@ -5,11 +5,15 @@ use super::features::FeatureNet;
 use super::frame::{Frame, View};
 use super::places::Places;
 use crate::error::{Error, Result};
+use crate::geometry::Rect;
 use crate::image::Gray;
 use crate::recipe::{Method, Region};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use std::collections::{BTreeMap, HashMap};
+
+/// A view has at most about this many pixels a side: what a defect of a thousandth of the area still needs.
+const SIDE: u32 = 384;
 
 /// A score, and where it came from if the method can say.
 #[derive(Debug, Clone)]
@@ -30,13 +34,16 @@ pub(super) enum Memory {
 }
 
 impl Memory {
-    /// The view in which a region is looked at by `method`.
-    pub fn frame(method: Method, region: crate::geometry::Rect, net: Option<&FeatureNet>) -> Frame {
-        let multiple = net.map_or(1, FeatureNet::multiple);
-        match method {
-            Method::Patch => Frame::fitted(region, super::places::SIDE, multiple),
-            Method::Classical => Frame::fitted(region, super::places::SIDE, 1),
-            Method::Cosine => Frame::fitted(region, super::cosine::SIDE, multiple),
+    /// The view in which a region is looked at.
+    pub fn frame(region: Rect) -> Frame {
+        Frame::limited(region, SIDE)
+    }
+
+    /// Compiles the plans that views of `frame` will need.
+    pub fn prepare(&self, frame: &Frame, net: Option<&FeatureNet>) -> Result<()> {
+        match self {
+            Memory::Places(m) => m.prepare(frame, net),
+            Memory::Cosine(_) => Cosine::prepare(frame, loaded(net)?),
         }
     }
 
@@ -101,8 +108,9 @@ impl Memory {
         }
         let view = store.noted("view").map_err(&bad)?;
         let sides = view.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
-        let (width, height): (u32, u32) =
-            sides.filter(|(w, h)| (1..=4096).contains(w) && (1..=4096).contains(h)).ok_or_else(|| bad(format!("view {view:?} is no size")))?;
+        let (width, height): (u32, u32) = sides
+            .filter(|(w, h)| (1..=4096).contains(w) && (1..=4096).contains(h))
+            .ok_or_else(|| bad(format!("view {view:?} is no size")))?;
         let frame = Frame { rect: region.bounds(), width, height };
         let memory = match region.method {
             Method::Cosine => Cosine::read(&store).map(Memory::Cosine),
@@ -166,7 +174,8 @@ impl Store {
             .collect::<Result<Vec<_>, _>>()
             .map_err(failed)?;
         // The library writes its notes in no fixed order: with a single one the same memory is the same file.
-        let notes = serde_json::to_string(&self.notes).map_err(|e| Error::Internal(format!("writing a memory: {e}")))?;
+        let notes =
+            serde_json::to_string(&self.notes).map_err(|e| Error::Internal(format!("writing a memory: {e}")))?;
         safetensors::serialize(views, Some(HashMap::from([(NOTES.to_string(), notes)]))).map_err(failed)
     }
 

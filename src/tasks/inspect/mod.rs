@@ -138,11 +138,9 @@ impl Inspector {
         }
         let methods: Vec<Method> = regions.iter().map(|(r, _, _)| r.method).collect();
         let net = FeatureNet::for_methods(model, &methods)?;
-        if let Some(net) = &net {
-            // Compiled now, so that the first part is inspected as fast as the others.
-            for (_, frame, _) in regions.iter().filter(|(r, _, _)| r.method.needs_model()) {
-                net.prepare(frame.width, frame.height)?;
-            }
+        // Compiled now, so that the first part is inspected as fast as the others.
+        for (_, frame, memory) in &regions {
+            memory.prepare(frame, net.as_ref())?;
         }
         Ok(Inspector { size, align: recipe.align.clone(), aligner, net, regions })
     }

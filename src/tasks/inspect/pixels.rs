@@ -1,6 +1,7 @@
 //! Descriptors straight from the pixels: what the eye would call colour, edges and grain. No network.
 
-use super::places::Grid;
+use super::align::box_mean;
+use super::places::{Grid, three_tap};
 use crate::error::Result;
 use crate::image::{Gray, Image};
 use crate::preprocess;
@@ -9,8 +10,10 @@ use crate::preprocess;
 const SIDE: f32 = 256.0;
 /// Added before the logarithm in grey levels: below it a picture is noise.
 const DARK: f32 = 8.0;
-/// Radii of the blurs; each is applied to the result of the one before, so that the sigmas are about 1, 2 and 4 pixels.
-const RADII: [usize; 3] = [1, 3, 6];
+/// At each scale, radii of the box blurs that take the colours from the scale before to sigmas of about 1, 2 and 4
+/// pixels; those that take the gray of the scale before to about 0.7 of that, for edges; and the one that is taken off
+/// that for blobs. Radius 0 stands for the kernel (1, 2, 1) / 4, finer than any box.
+const SCALES: [(&[usize], &[usize], usize); 3] = [(&[0, 0], &[0], 2), (&[1, 2], &[1], 5), (&[4, 4], &[2, 2], 10)];
 /// Values a cell: three colours and three filters at each of three scales.
 pub(super) const DIM: usize = 18;
 
@@ -29,16 +32,14 @@ pub(super) fn describe(view: &Image, cell: usize) -> Result<Grid> {
         data: small.data().iter().skip(c).step_by(3).map(|&v| logarithm[v as usize]).collect(),
     });
     let mut grid = Grid::zeros(width / cell, height / cell, DIM);
-    for (scale, radius) in RADII.into_iter().enumerate() {
-        let first = scale * 6;
-        let gray = luma(&colours);
-        for c in 0..3 {
-            colours[c] = gray_mean(&colours[c], radius);
-            grid.add_cells(first + c, cell, |x, y| colours[c].at(x, y));
+    for (scale, (colour, edge, blob)) in SCALES.into_iter().enumerate() {
+        let first = scale * DIM / SCALES.len();
+        let fine = blur(luma(&colours), edge);
+        let coarse = box_mean(&fine, blob);
+        for (c, channel) in colours.iter_mut().enumerate() {
+            *channel = blur(std::mem::replace(channel, Gray::filled(0, 0, 0.0)), colour);
+            grid.add_cells(first + c, cell, |x, y| channel.at(x, y));
         }
-        // Edges and blobs of the picture as it was before this scale's blur of the colours, a little finer.
-        let fine = gray_mean(&gray, radius / 2);
-        let coarse = gray_mean(&gray, radius);
         let at = |x: usize, y: usize| fine.at(x.min(width - 1), y.min(height - 1));
         grid.add_cells(first + 3, cell, |x, y| (at(x + 1, y) - at(x.saturating_sub(1), y)).abs());
         grid.add_cells(first + 4, cell, |x, y| (at(x, y + 1) - at(x, y.saturating_sub(1))).abs());
@@ -52,6 +53,6 @@ fn luma([r, g, b]: &[Gray; 3]) -> Gray {
     Gray { data, ..*r }
 }
 
-fn gray_mean(g: &Gray, radius: usize) -> Gray {
-    if radius == 0 { g.clone() } else { super::align::box_mean(g, radius) }
+fn blur(g: Gray, radii: &[usize]) -> Gray {
+    radii.iter().fold(g, |g, &radius| if radius == 0 { three_tap(&g, 0.25) } else { box_mean(&g, radius) })
 }

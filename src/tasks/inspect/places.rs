@@ -1,13 +1,13 @@
 //! `patch` and `classical`: a region compared place by place.
 //!
-//! A view is described in up to two ways: by the network's fine feature map, which knows shapes, and by filters on its
-//! pixels, which see what is small and faint. Each description is compared with that of the good parts: at the same
-//! place if the parts have a pose ([`super::posed`]), with all places of a texture ([`super::texture`]). The two maps are
+//! A view is described in several ways: by feature maps of the network, which know shapes, and by filters on its pixels,
+//! which see what is small and faint. Each description is compared with that of the good parts: at the same
+//! place if the parts have a pose ([`super::posed`]), with all places of a texture ([`super::texture`]). The maps are
 //! brought to one scale, at which 1 is the highest that an unseen good part usually shows, and joined.
-//! `classical` uses the second description alone.
+//! `classical` uses the filters alone.
 
 use super::features::FeatureNet;
-use super::frame::View;
+use super::frame::{Frame, View};
 use super::light::{LightField, relight};
 use super::memory::{Scored, Store, loaded};
 use super::pixels;
@@ -19,54 +19,67 @@ use crate::recipe::Method;
 use crate::tensor::Tensor;
 use rayon::prelude::*;
 
-/// A view has about this many pixels a side: defects of a few pixels in a 256-pixel region are lost in smaller ones.
-pub(super) const SIDE: u32 = 384;
-/// Sides of a place in cells of the feature map.
-const MAP_CELLS: usize = 2;
+/// The network sees parts with a pose in about this many pixels a side: at fewer, defects of a few pixels are lost.
+const SIDE_POSED: u32 = 384;
+/// The same for a texture, whose grain says more at the size that it has.
+const SIDE_TEXTURE: u32 = 256;
+/// Sides of a place in pixels of the network's input.
+const NETWORK_CELL: usize = 8;
 /// Sides of a place in pixels of the filters' picture, for parts with a pose: as fine as the pose is known.
-const FILTER_CELLS_POSED: usize = 4;
+const FILTER_CELL_POSED: usize = 4;
 /// The same for a texture: enough pixels to tell its grain.
-const FILTER_CELLS_TEXTURE: usize = 8;
+const FILTER_CELL_TEXTURE: usize = 8;
 /// Relit copies of each good part that are learned besides the part itself, and scored to find scale and threshold.
 const COPIES: usize = 2;
 
 /// How a view is described.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sight {
-    /// The network's finest feature map.
-    Network,
+    /// The network's feature map of this number, from fine to coarse.
+    Network(usize),
     /// Filters on the pixels.
     Filters,
 }
 
 impl Sight {
-    fn name(self) -> &'static str {
+    fn name(self) -> String {
         match self {
-            Sight::Network => "network",
-            Sight::Filters => "filters",
+            Sight::Network(map) => format!("network{map}"),
+            Sight::Filters => "filters".into(),
         }
     }
 
-    fn of(method: Method) -> &'static [Sight] {
-        match method {
-            Method::Classical => &[Sight::Filters],
-            _ => &[Sight::Network, Sight::Filters],
+    fn of(method: Method, posed: bool) -> &'static [Sight] {
+        match (method, posed) {
+            (Method::Classical, _) => &[Sight::Filters],
+            (_, true) => &[Sight::Network(0), Sight::Network(1), Sight::Filters],
+            (_, false) => &[Sight::Network(0), Sight::Filters],
         }
     }
+}
 
-    fn describe(self, view: &Image, posed: bool, net: Option<&FeatureNet>) -> Result<Grid> {
-        match (self, posed) {
-            (Sight::Network, _) => {
-                let mut maps = loaded(net)?.run(view)?.maps;
-                if maps.is_empty() {
-                    return Err(Error::Internal("the network was loaded without feature maps".into()));
-                }
-                pooled(&maps.swap_remove(0))
-            }
-            (Sight::Filters, true) => pixels::describe(view, FILTER_CELLS_POSED),
-            (Sight::Filters, false) => pixels::describe(view, FILTER_CELLS_TEXTURE),
+/// The descriptions of a view, in the order of `sights`. The network runs once for all of its maps.
+fn describe(sights: &[Sight], view: &Image, posed: bool, net: Option<&FeatureNet>) -> Result<Vec<Grid>> {
+    let uses_network = sights.iter().any(|s| matches!(s, Sight::Network(_)));
+    let maps = match uses_network {
+        true => loaded(net)?.run(view, side(posed))?.maps,
+        false => Vec::new(),
+    };
+    let cell = if posed { FILTER_CELL_POSED } else { FILTER_CELL_TEXTURE };
+    let one = |sight: &Sight| match sight {
+        Sight::Filters => pixels::describe(view, cell),
+        Sight::Network(map) => {
+            let map = maps.get(*map).ok_or_else(|| {
+                Error::Internal(format!("the network gives {} feature maps, number {map} was asked for", maps.len()))
+            })?;
+            pooled(map, side(posed))
         }
-    }
+    };
+    sights.iter().map(one).collect()
+}
+
+fn side(posed: bool) -> u32 {
+    if posed { SIDE_POSED } else { SIDE_TEXTURE }
 }
 
 /// The memory of one description.
@@ -118,19 +131,23 @@ impl Places {
         let copies = (0..views.len() * COPIES)
             .into_par_iter()
             .map(|i| {
+                let view = views[i / COPIES];
                 let mut rng = fastrand::Rng::with_seed(seed.wrapping_add(i as u64));
-                even(&light, &relight(&views[i / COPIES].image, &mut rng))
+                even(&light, &relight(&view.image, view.shrunk(), &mut rng))
             })
             .collect::<Result<Vec<_>>>()?;
+        let sights = Sight::of(method, posed);
+        let describe_all = |images: Vec<Image>| {
+            images.par_iter().map(|i| describe(sights, i, posed, net)).collect::<Result<Vec<Vec<Grid>>>>()
+        };
+        let mut goods: Vec<_> = describe_all(goods)?.into_iter().map(Vec::into_iter).collect();
+        let mut copies: Vec<_> = describe_all(copies)?.into_iter().map(Vec::into_iter).collect();
         let mut layers = Vec::new();
         let mut maps: Vec<Vec<Gray>> = vec![Vec::new(); copies.len()];
-        for &sight in Sight::of(method) {
-            let describe = |images: &[Image]| {
-                images.par_iter().map(|i| sight.describe(i, posed, net)).collect::<Result<Vec<Grid>>>()
-            };
-            let (goods, copies) = (describe(&goods)?, describe(&copies)?);
-            let grid = &goods[0];
-            let seen: Vec<Vec<bool>> = views.iter().map(|v| v.seen(grid.width, grid.height)).collect();
+        for &sight in sights {
+            let goods: Vec<Grid> = goods.iter_mut().filter_map(Iterator::next).collect();
+            let copies: Vec<Grid> = copies.iter_mut().filter_map(Iterator::next).collect();
+            let seen: Vec<Vec<bool>> = views.iter().map(|v| v.seen(goods[0].width, goods[0].height)).collect();
             let samples = Samples { goods, copies, copies_each: COPIES, seen };
             let (reference, held_out) = match posed {
                 true => {
@@ -152,7 +169,7 @@ impl Places {
             }
             layers.push(Layer { sight, reference, unit });
         }
-        let held_out = maps.into_iter().map(|m| join(m).max()).collect();
+        let held_out = maps.into_iter().map(|m| join(m, power(posed)).max()).collect();
         Ok((Places { light, layers }, held_out))
     }
 
@@ -160,9 +177,9 @@ impl Places {
     pub fn score(&self, view: &View, net: Option<&FeatureNet>) -> Result<Scored> {
         let posed = self.light.is_some();
         let image = even(&self.light, &view.image)?;
+        let sights: Vec<Sight> = self.layers.iter().map(|l| l.sight).collect();
         let mut maps = Vec::new();
-        for layer in &self.layers {
-            let grid = layer.sight.describe(&image, posed, net)?;
+        for (layer, grid) in self.layers.iter().zip(describe(&sights, &image, posed, net)?) {
             let mut distances = layer.reference.distances(grid)?;
             let seen = view.seen(distances.width, distances.height);
             for (value, _) in distances.data.iter_mut().zip(seen).filter(|(_, seen)| !seen) {
@@ -172,8 +189,16 @@ impl Places {
             scale(&mut map, layer.unit);
             maps.push(map);
         }
-        let map = join(maps);
+        let map = join(maps, power(posed));
         Ok(Scored { score: map.max(), map: Some(map) })
+    }
+
+    /// Compiles the plan that views of `frame` will need.
+    pub fn prepare(&self, frame: &Frame, net: Option<&FeatureNet>) -> Result<()> {
+        if self.layers.iter().all(|l| l.sight == Sight::Filters) {
+            return Ok(());
+        }
+        loaded(net)?.prepare(frame.width, frame.height, side(self.light.is_some()))
     }
 
     pub fn write(&self, store: &mut Store) {
@@ -183,7 +208,7 @@ impl Places {
         }
         store.note("places", if self.light.is_some() { "posed" } else { "texture" });
         for layer in &self.layers {
-            let name = layer.sight.name();
+            let name = &layer.sight.name();
             store.put(&format!("{name}.unit"), &[1], &[layer.unit]);
             match &layer.reference {
                 Reference::Posed(m) => m.write(store, name),
@@ -206,15 +231,15 @@ impl Places {
             false => None,
         };
         let layer = |&sight: &Sight| {
-            let ([_], unit) = store.array(&format!("{}.unit", sight.name()))?;
+            let ([_], unit) = store.array::<1>(&format!("{}.unit", sight.name()))?;
             let reference = match posed {
-                true => Reference::Posed(Posed::read(store, sight.name())?),
-                false => Reference::Texture(Texture::read(store, sight.name())?),
+                true => Reference::Posed(Posed::read(store, &sight.name())?),
+                false => Reference::Texture(Texture::read(store, &sight.name())?),
             };
             let unit = unit.first().copied().filter(|u| *u > 0.0).ok_or("a unit is not positive")?;
             Ok::<_, String>(Layer { sight, reference, unit })
         };
-        Ok(Places { light, layers: Sight::of(method).iter().map(layer).collect::<Result<_, _>>()? })
+        Ok(Places { light, layers: Sight::of(method, posed).iter().map(layer).collect::<Result<_, _>>()? })
     }
 }
 
@@ -234,18 +259,26 @@ fn finish_map(squares: &Gray) -> Gray {
     map
 }
 
-/// The larger of the maps at each place, on the finest of their grids.
-fn join(mut maps: Vec<Gray>) -> Gray {
+/// How maps are joined, as the power of a mean: parts with a pose are judged by all descriptions together, a texture by
+/// the one that sees most, since each is blind to some kind of grain.
+fn power(posed: bool) -> i32 {
+    if posed { 2 } else { 8 }
+}
+
+/// The power mean of the maps at each place, on the finest of their grids.
+fn join(mut maps: Vec<Gray>, power: i32) -> Gray {
     maps.sort_by_key(|m| m.data.len());
-    let mut joined = maps.pop().unwrap_or(Gray::filled(1, 1, 0.0));
-    let (width, height) = (joined.width, joined.height);
-    for map in maps {
+    let Some(finest) = maps.last() else { return Gray::filled(1, 1, 0.0) };
+    let (width, height, share) = (finest.width, finest.height, 1.0 / maps.len() as f32);
+    let mut joined = Gray::filled(width, height, 0.0);
+    for map in &maps {
         let (gain_x, gain_y) = (map.width as f32 / width as f32, map.height as f32 / height as f32);
         for (i, value) in joined.data.iter_mut().enumerate() {
             let (x, y) = ((i % width) as f32 + 0.5, (i / width) as f32 + 0.5);
-            *value = value.max(map.sample(x * gain_x, y * gain_y));
+            *value += map.sample(x * gain_x, y * gain_y).powi(power) * share;
         }
     }
+    joined.data.iter_mut().for_each(|v| *v = v.powf(1.0 / power as f32));
     joined
 }
 
@@ -294,30 +327,39 @@ impl Grid {
     }
 }
 
-/// The descriptors of a feature map: each cell averaged with its eight neighbours as PatchCore does (Roth et al. 2022),
-/// then brought to half the resolution.
-fn pooled(map: &Tensor) -> Result<Grid> {
+/// The descriptors of a feature map: each of its cells averaged with its eight neighbours as PatchCore does (Roth et al.
+/// 2022), then averaged to places of [`NETWORK_CELL`] pixels. A map coarser than that keeps its own resolution.
+fn pooled(map: &Tensor, side: u32) -> Result<Grid> {
     let (dim, rows, columns) = map.chw()?;
-    let mut grid = Grid::zeros(columns / MAP_CELLS, rows / MAP_CELLS, dim);
+    // The stride of the map: its cells tile about side x side pixels.
+    let stride = (side as f32 / ((rows * columns) as f32).sqrt()).round().max(1.0) as usize;
+    let cell = (NETWORK_CELL / stride).max(1);
+    let mut grid = Grid::zeros(columns / cell, rows / cell, dim);
     for (c, plane) in map.data().chunks_exact(rows * columns).enumerate() {
         let smooth = super::align::box_mean(&Gray { width: columns, height: rows, data: plane.to_vec() }, 1);
-        grid.add_cells(c, MAP_CELLS, |x, y| smooth.at(x, y));
+        grid.add_cells(c, cell, |x, y| smooth.at(x, y));
     }
     Ok(grid)
 }
 
-/// A Gaussian of sigma 0.7 cells, in three taps; borders repeated.
+/// A Gaussian of sigma 0.7 cells.
 pub(super) fn smooth_map(map: &Gray) -> Gray {
-    const SIDE_WEIGHT: f32 = 0.2075; // exp(-1 / (2 * 0.7^2)), divided by 1 + 2 exp(...)
-    const MIDDLE: f32 = 1.0 - 2.0 * SIDE_WEIGHT;
+    three_tap(map, 0.2075) // exp(-1 / (2 * 0.7^2)), divided by 1 + 2 exp(...)
+}
+
+/// The kernel (side, 1 - 2 side, side) along both axes, borders repeated.
+pub(super) fn three_tap(map: &Gray, side: f32) -> Gray {
+    let middle = 1.0 - 2.0 * side;
     let (w, h) = (map.width, map.height);
-    let pass = |g: &Gray, before: &dyn Fn(usize, usize) -> usize, after: &dyn Fn(usize, usize) -> usize| {
-        let value = |i: usize| {
-            let (x, y) = (i % w, i / w);
-            SIDE_WEIGHT * (g.data[before(x, y)] + g.data[after(x, y)]) + MIDDLE * g.data[i]
-        };
-        Gray { data: (0..w * h).map(value).collect(), ..*g }
-    };
-    let rows = pass(map, &|x, y| y * w + x.saturating_sub(1), &|x, y| y * w + (x + 1).min(w - 1));
-    pass(&rows, &|x, y| y.saturating_sub(1) * w + x, &|x, y| (y + 1).min(h - 1) * w + x)
+    let mut rows = Vec::with_capacity(map.data.len());
+    for row in map.data.chunks_exact(w) {
+        rows.extend((0..w).map(|x| side * (row[x.saturating_sub(1)] + row[(x + 1).min(w - 1)]) + middle * row[x]));
+    }
+    let mut data = Vec::with_capacity(map.data.len());
+    for y in 0..h {
+        let (above, here, below) =
+            (&rows[y.saturating_sub(1) * w..][..w], &rows[y * w..][..w], &rows[(y + 1).min(h - 1) * w..][..w]);
+        data.extend((0..w).map(|x| side * (above[x] + below[x]) + middle * here[x]));
+    }
+    Gray { data, ..*map }
 }

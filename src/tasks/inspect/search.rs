@@ -59,8 +59,7 @@ impl CoarseSearch {
 
     /// The shift (right, down) of `golden` that correlates best with the photograph, up to 40 % of a side.
     fn best_shift(&self, photo: &[Complex32], golden: &Gray) -> (f32, (f32, f32)) {
-        let mut product: Vec<Complex32> =
-            self.spectrum(golden).iter().zip(photo).map(|(g, p)| g.conj() * p).collect();
+        let mut product: Vec<Complex32> = self.spectrum(golden).iter().zip(photo).map(|(g, p)| g.conj() * p).collect();
         self.transform(&mut product, &self.backward);
         let reach = |v: usize| (v * 2 / 5) as isize;
         let mut best = (f32::NEG_INFINITY, (0.0, 0.0));
