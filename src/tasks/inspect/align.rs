@@ -125,7 +125,8 @@ fn pyramid(image: &Image) -> Result<Vec<Gray>> {
     Ok(levels)
 }
 
-fn halve(g: &Gray) -> Gray {
+/// Means of 2 x 2 pixels; an odd last column or row is dropped.
+pub(super) fn halve(g: &Gray) -> Gray {
     let (width, height) = (g.width / 2, g.height / 2);
     let at = |x: usize, y: usize| {
         (g.at(2 * x, 2 * y) + g.at(2 * x + 1, 2 * y) + g.at(2 * x, 2 * y + 1) + g.at(2 * x + 1, 2 * y + 1)) / 4.0

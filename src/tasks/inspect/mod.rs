@@ -148,7 +148,7 @@ impl Inspector {
     /// Inspects one photograph, which must have the size of the golden image.
     pub fn inspect(&self, photo: &Image) -> Result<Inspection> {
         check_size(photo, self.size)?;
-        let pose = self.aligner.as_ref().map(|a| a.find(photo)).transpose()?;
+        let pose = timed("align", || self.aligner.as_ref().map(|a| a.find(photo)).transpose())?;
         let transform = pose.map_or(Similarity::IDENTITY, |p| p.transform);
         let regions = self
             .regions
@@ -167,7 +167,7 @@ impl Inspector {
         frame: &Frame,
         memory: &Memory,
     ) -> Result<RegionResult> {
-        let view = frame.view(photo, transform)?;
+        let view = timed("view", || frame.view(photo, transform))?;
         let scored = memory.score(&view, self.net.as_ref())?;
         let failed = scored.score > region.threshold;
         let defects = match (&scored.map, failed) {
@@ -251,4 +251,12 @@ fn check_size(photo: &Image, size: (u32, u32)) -> Result<()> {
         size.0,
         size.1
     )))
+}
+
+/// Runs one stage and logs how long it took (`OCELLUS_LOG=debug`).
+fn timed<T>(stage: &str, work: impl FnOnce() -> T) -> T {
+    let start = std::time::Instant::now();
+    let result = work();
+    log::debug!("{stage} {:.2} ms", start.elapsed().as_secs_f64() * 1000.0);
+    result
 }

@@ -13,6 +13,7 @@ use super::memory::{Scored, Store, loaded};
 use super::pixels;
 use super::posed::Posed;
 use super::texture::Texture;
+use super::timed;
 use crate::error::{Error, Result};
 use crate::image::{Gray, Image};
 use crate::recipe::Method;
@@ -20,7 +21,7 @@ use crate::tensor::Tensor;
 use rayon::prelude::*;
 
 /// The network sees parts with a pose in about this many pixels a side: at fewer, defects of a few pixels are lost.
-const SIDE_POSED: u32 = 384;
+const SIDE_POSED: u32 = 320;
 /// The same for a texture, whose grain says more at the size that it has.
 const SIDE_TEXTURE: u32 = 256;
 /// Sides of a place in pixels of the network's input.
@@ -49,6 +50,7 @@ impl Sight {
         }
     }
 
+    /// A deeper map than the finest tells shapes apart, which parts with a pose have; of a texture it sees noise.
     fn of(method: Method, posed: bool) -> &'static [Sight] {
         match (method, posed) {
             (Method::Classical, _) => &[Sight::Filters],
@@ -62,17 +64,17 @@ impl Sight {
 fn describe(sights: &[Sight], view: &Image, posed: bool, net: Option<&FeatureNet>) -> Result<Vec<Grid>> {
     let uses_network = sights.iter().any(|s| matches!(s, Sight::Network(_)));
     let maps = match uses_network {
-        true => loaded(net)?.run(view, side(posed))?.maps,
+        true => timed("network", || loaded(net)?.run(view, side(posed)))?.maps,
         false => Vec::new(),
     };
     let cell = if posed { FILTER_CELL_POSED } else { FILTER_CELL_TEXTURE };
     let one = |sight: &Sight| match sight {
-        Sight::Filters => pixels::describe(view, cell),
+        Sight::Filters => timed("filters", || pixels::describe(view, cell)),
         Sight::Network(map) => {
             let map = maps.get(*map).ok_or_else(|| {
                 Error::Internal(format!("the network gives {} feature maps, number {map} was asked for", maps.len()))
             })?;
-            pooled(map, side(posed))
+            timed("pool", || pooled(map, side(posed)))
         }
     };
     sights.iter().map(one).collect()
@@ -176,11 +178,11 @@ impl Places {
     /// Scores a view: the map is 1 where an unseen good part is at its worst.
     pub fn score(&self, view: &View, net: Option<&FeatureNet>) -> Result<Scored> {
         let posed = self.light.is_some();
-        let image = even(&self.light, &view.image)?;
+        let image = timed("light", || even(&self.light, &view.image))?;
         let sights: Vec<Sight> = self.layers.iter().map(|l| l.sight).collect();
         let mut maps = Vec::new();
         for (layer, grid) in self.layers.iter().zip(describe(&sights, &image, posed, net)?) {
-            let mut distances = layer.reference.distances(grid)?;
+            let mut distances = timed("distances", || layer.reference.distances(grid))?;
             let seen = view.seen(distances.width, distances.height);
             for (value, _) in distances.data.iter_mut().zip(seen).filter(|(_, seen)| !seen) {
                 *value = 0.0;
@@ -189,7 +191,7 @@ impl Places {
             scale(&mut map, layer.unit);
             maps.push(map);
         }
-        let map = join(maps, power(posed));
+        let map = timed("join", || join(maps, power(posed)));
         Ok(Scored { score: map.max(), map: Some(map) })
     }
 
@@ -320,8 +322,9 @@ impl Grid {
         let share = 1.0 / (cell * cell) as f32;
         for y in 0..self.height * cell {
             let row = (y / cell) * self.width;
-            for x in 0..self.width * cell {
-                self.values[(row + x / cell) * self.dim + slot] += at(x, y) * share;
+            for x in 0..self.width {
+                let sum: f32 = (x * cell..(x + 1) * cell).map(|x| at(x, y)).sum();
+                self.values[(row + x) * self.dim + slot] += sum * share;
             }
         }
     }
