@@ -134,8 +134,8 @@ fn read_file(path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Decodes `bytes` (JPEG, PNG, BMP, TIFF, WebP or PNM, told by content) to 8-bit RGB. 16-bit samples keep their upper
-/// byte, gray is repeated, transparency is laid over white, EXIF orientation is applied.
+/// Decodes `bytes` (JPEG, PNG, BMP, TIFF, WebP or PNM, told by content) to 8-bit RGB. 16-bit samples are
+/// scaled down, gray is repeated, transparency is laid over white, EXIF orientation is applied.
 pub fn decode(name: &str, bytes: &[u8], limits: &Limits) -> Result<Image> {
     let bad = |message: String, source: Option<image::ImageError>| Error::Image {
         name: name.to_string(),
@@ -153,6 +153,9 @@ pub fn decode(name: &str, bytes: &[u8], limits: &Limits) -> Result<Image> {
         .map_err(|e| bad("cannot be read".into(), Some(e.into())))?;
     if reader.format().is_none() {
         return Err(bad("not a picture: expected JPEG, PNG, BMP, TIFF, WebP or PNM content".into(), None));
+    }
+    if reader.format() == Some(image::ImageFormat::Jpeg) && !jpeg_is_whole(bytes) {
+        return Err(bad("the picture is damaged: the file ends early".into(), None));
     }
     let damaged = |e| bad("the picture is damaged or of an unsupported kind".into(), Some(e));
     let mut decoder = reader.into_decoder().map_err(damaged)?;
@@ -177,6 +180,21 @@ pub fn decode(name: &str, bytes: &[u8], limits: &Limits) -> Result<Image> {
     let mut picture = DynamicImage::from_decoder(decoder).map_err(damaged)?;
     picture.apply_orientation(orientation);
     to_rgb(picture)
+}
+
+/// Whether a JPEG has its end marker. The decoder fills what is missing with gray, and gray could pass an inspection.
+/// The segments before the scan are stepped over: an EXIF thumbnail in one of them has an end marker of its own.
+fn jpeg_is_whole(bytes: &[u8]) -> bool {
+    const START_OF_SCAN: u8 = 0xda;
+    let mut at = 2;
+    while let [0xff, marker, high, low, ..] = bytes.get(at..).unwrap_or_default() {
+        match *marker {
+            START_OF_SCAN => return bytes[at..].windows(2).any(|pair| pair == [0xff, 0xd9]),
+            0xff => at += 1,
+            _ => at += 2 + usize::from(u16::from_be_bytes([*high, *low])),
+        }
+    }
+    false
 }
 
 fn to_rgb(picture: DynamicImage) -> Result<Image> {

@@ -54,7 +54,11 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Parsed {
         Err(exit) if exit.status.is_ok() => Parsed::Show(exit.output.trim_end().to_string()),
         Err(exit) => {
             let message = exit.output.split_whitespace().collect::<Vec<_>>().join(" ");
-            let at = normal.first().filter(|c| !c.starts_with('-')).map(|c| format!(" {c}")).unwrap_or_default();
+            let is_command = |c: &&String| {
+                TopLevel::from_args(&["ocellus"], &[c.as_str(), "--help"]).is_err_and(|e| e.status.is_ok())
+            };
+            let at = normal.first().filter(|c| !c.starts_with('-')).filter(is_command);
+            let at = at.map(|c| format!(" {c}")).unwrap_or_default();
             Parsed::Usage(format!("{message} (see ocellus{at} --help)").replace(STDIN_MARK, "-"))
         }
     }

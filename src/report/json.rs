@@ -3,9 +3,10 @@
 
 use crate::error::{Error, Result};
 use crate::models::manifest::ModelInfo;
-use crate::tasks::inspect::{Inspection, RegionResult, Verdict};
+use crate::recipe::{Align, Folder};
+use crate::tasks::inspect::{Defect, Inspection, RegionResult, Verdict};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// Version of the records.
 pub const SCHEMA: u32 = 1;
@@ -66,49 +67,123 @@ pub fn embed(path: &str, model: &str, result: &Result<Vec<f32>>) -> Result<Strin
 
 /// A record of `ocellus inspect`; the result comes with the milliseconds that it took.
 pub fn inspect(path: &str, result: std::result::Result<(&Inspection, f64), &Error>) -> Result<String> {
-    #[derive(Serialize)]
-    struct Body {
-        verdict: &'static str,
-        score: f32,
-        threshold: f32,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        reason: Option<String>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        pose: Option<Value>,
-        regions: Vec<Value>,
-        ms: f64,
-    }
-    let body = result.map(|(inspection, ms)| Body {
+    let body = result.map(|(inspection, ms)| InspectBody {
         verdict: verdict(inspection.verdict),
         score: inspection.score,
         threshold: inspection.threshold,
-        reason: inspection.reason.clone(),
-        pose: inspection.pose.map(|p| {
-            let (dx, dy) = p.shift_px;
-            json!({
-                "shift_px": [round(dx, 2), round(dy, 2)], "angle_deg": round(p.transform.degrees(), 2),
-                "scale": round(p.transform.scale(), 4), "correlation": round(p.correlation, 3),
-            })
+        reason: inspection.reason.as_deref(),
+        pose: inspection.pose.map(|p| PoseBody {
+            shift_px: [round(p.shift_px.0, 2), round(p.shift_px.1, 2)],
+            angle_deg: round(p.transform.degrees(), 2),
+            scale: round(p.transform.scale(), 4),
+            correlation: round(p.correlation, 3),
         }),
-        regions: inspection.regions.iter().map(region).collect(),
+        regions: inspection.regions.iter().map(RegionBody::new).collect(),
         ms: (ms * 100.0).round() / 100.0,
     });
     record("inspect", path, body)
 }
 
-fn region(r: &RegionResult) -> Value {
-    let defects: Vec<Value> = r
-        .defects
-        .iter()
-        .map(|d| {
+#[derive(Serialize)]
+struct InspectBody<'a> {
+    verdict: &'static str,
+    score: f32,
+    threshold: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pose: Option<PoseBody>,
+    regions: Vec<RegionBody<'a>>,
+    ms: f64,
+}
+
+#[derive(Serialize)]
+struct PoseBody {
+    shift_px: [f64; 2],
+    angle_deg: f64,
+    scale: f64,
+    correlation: f64,
+}
+
+#[derive(Serialize)]
+struct RegionBody<'a> {
+    name: &'a str,
+    method: &'static str,
+    verdict: &'static str,
+    score: f32,
+    threshold: f32,
+    defects: Vec<DefectBody>,
+}
+
+#[derive(Serialize)]
+struct DefectBody {
+    #[serde(rename = "box")]
+    sides: [f64; 4],
+    score: f32,
+}
+
+impl<'a> RegionBody<'a> {
+    fn new(r: &'a RegionResult) -> Self {
+        let defect = |d: &Defect| {
             let sides: [f32; 4] = d.rect.into();
-            json!({ "box": sides.map(|v| round(v, 1)), "score": d.score })
-        })
-        .collect();
-    json!({
-        "name": r.name, "method": r.method.name(), "verdict": verdict(r.verdict), "score": r.score,
-        "threshold": r.threshold, "defects": defects,
-    })
+            DefectBody { sides: sides.map(|v| round(v, 1)), score: d.score }
+        };
+        RegionBody {
+            name: &r.name,
+            method: r.method.name(),
+            verdict: verdict(r.verdict),
+            score: r.score,
+            threshold: r.threshold,
+            defects: r.defects.iter().map(defect).collect(),
+        }
+    }
+}
+
+/// A record of `ocellus learn`. `held_out` has the scores of each region's good parts, each held against the memory of
+/// the others; `holdout` false calls on the good pictures of another day, of how many.
+pub fn learned(folder: &Folder, held_out: &[Vec<f32>], holdout: Option<(usize, usize)>) -> Result<String> {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        recipe: String,
+        good_images: usize,
+        align: &'a Align,
+        regions: Vec<RegionLearned<'a>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        holdout: Option<Holdout>,
+    }
+    #[derive(Serialize)]
+    struct RegionLearned<'a> {
+        name: &'a str,
+        method: &'static str,
+        threshold: f32,
+        held_out: &'a [f32],
+        memory_bytes: usize,
+    }
+    #[derive(Serialize)]
+    struct Holdout {
+        false_calls: usize,
+        images: usize,
+    }
+    let recipe = &folder.recipe;
+    let regions = recipe.regions.iter().zip(held_out).zip(&folder.memories);
+    plain(
+        "learn",
+        Body {
+            recipe: folder.path.display().to_string(),
+            good_images: recipe.good_images,
+            align: &recipe.align,
+            regions: regions
+                .map(|((r, held_out), memory)| RegionLearned {
+                    name: &r.name,
+                    method: r.method.name(),
+                    threshold: r.threshold,
+                    held_out,
+                    memory_bytes: memory.len(),
+                })
+                .collect(),
+            holdout: holdout.map(|(false_calls, images)| Holdout { false_calls, images }),
+        },
+    )
 }
 
 /// A plain record without an input, such as those of `learn` and `evaluate`.

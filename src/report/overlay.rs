@@ -76,8 +76,8 @@ fn draw_heat(canvas: &mut RgbImage, result: &Inspection, region: &RegionResult) 
             let (colour, opacity) = heat::colour(score / (1.25 * region.threshold).max(f32::MIN_POSITIVE));
             if opacity > 0.0 {
                 let pixel = canvas.get_pixel_mut(x, y);
-                for c in 0..3 {
-                    pixel.0[c] = (pixel.0[c] as f32 * (1.0 - opacity) + colour[c] as f32 * opacity) as u8;
+                for (value, heat) in pixel.0.iter_mut().zip(colour) {
+                    *value = (*value as f32 * (1.0 - opacity) + heat as f32 * opacity) as u8;
                 }
             }
         }

@@ -43,75 +43,42 @@ fn verdict(v: Verdict, colour: bool) -> String {
     }
 }
 
-/// The summary of `ocellus learn`.
-#[derive(Debug)]
-pub struct Learned<'a> {
-    /// The recipe as written.
-    pub folder: &'a Folder,
-    /// For each region the scores of good parts, each held against the memory of the others.
-    pub held_out: &'a [Vec<f32>],
-    /// False calls on the good pictures of another day, of how many.
-    pub holdout: Option<(usize, usize)>,
+/// The summary of `ocellus learn`; see [`json::learned`] for what it is given.
+pub fn learned(folder: &Folder, held_out: &[Vec<f32>], holdout: Option<(usize, usize)>) -> String {
+    let recipe = &folder.recipe;
+    let align = &recipe.align;
+    let mut text = format!("{}: learned {} good images", folder.path.display(), recipe.good_images);
+    text.push_str(&match align.mode {
+        AlignMode::Pose => {
+            format!("; parts are aligned (up to {} px, {} degrees)", align.max_shift_px, align.max_angle_deg)
+        }
+        AlignMode::None => "; no alignment".into(),
+    });
+    for ((region, scores), memory) in recipe.regions.iter().zip(held_out).zip(&folder.memories) {
+        let worst = scores.iter().copied().fold(0.0, f32::max);
+        text.push_str(&format!(
+            "\n  {}  {}  threshold {:.2}  good parts unseen in learning score up to {worst:.2}  memory {:.1} MB",
+            region.name,
+            region.method.name(),
+            region.threshold,
+            memory.len() as f64 / 1e6
+        ));
+    }
+    if let Some((calls, of)) = holdout.filter(|(_, of)| *of > 0) {
+        let (rate, upper) = (calls as f64 / of as f64, wilson_upper(calls, of));
+        text.push_str(&format!(
+            "\n  holdout: {calls} false calls on {of} good images ({:.1} %; below {:.0} % with 95 % confidence)",
+            rate * 100.0,
+            (upper * 100.0).ceil()
+        ));
+    }
+    text
 }
 
-impl std::fmt::Display for Learned<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let recipe = &self.folder.recipe;
-        let align = &recipe.align;
-        write!(f, "{}: learned {} good images", self.folder.path.display(), recipe.good_images)?;
-        match align.mode {
-            AlignMode::Pose => {
-                write!(f, "; parts are aligned (up to {} px, {} degrees)", align.max_shift_px, align.max_angle_deg)?
-            }
-            AlignMode::None => write!(f, "; no alignment")?,
-        }
-        for ((region, scores), memory) in recipe.regions.iter().zip(self.held_out).zip(&self.folder.memories) {
-            let worst = scores.iter().copied().fold(0.0, f32::max);
-            write!(
-                f,
-                "\n  {}  {}  threshold {:.2}  good parts unseen in learning score up to {worst:.2}  memory {:.1} MB",
-                region.name,
-                region.method.name(),
-                region.threshold,
-                memory.len() as f64 / 1e6
-            )?;
-        }
-        if let Some((calls, of)) = self.holdout {
-            write!(f, "\n  holdout: {calls} false calls on {of} good images")?;
-            if of > 0 {
-                // Wilson's upper limit at 95 %: what the rate may be in truth, given so few pictures.
-                let (n, p, z) = (of as f64, calls as f64 / of as f64, 1.645);
-                let upper = (p + z * z / (2.0 * n) + z * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt())
-                    / (1.0 + z * z / n);
-                write!(f, " ({:.1} %; below {:.0} % with 95 % confidence)", p * 100.0, (upper * 100.0).ceil())?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl serde::Serialize for Learned<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let recipe = &self.folder.recipe;
-        let regions: Vec<_> = recipe
-            .regions
-            .iter()
-            .zip(self.held_out)
-            .zip(&self.folder.memories)
-            .map(|((r, scores), memory)| {
-                serde_json::json!({
-                    "name": r.name, "method": r.method.name(), "threshold": r.threshold, "held_out": scores,
-                    "memory_bytes": memory.len(),
-                })
-            })
-            .collect();
-        let holdout = self.holdout.map(|(calls, of)| serde_json::json!({ "false_calls": calls, "images": of }));
-        serde_json::json!({
-            "recipe": self.folder.path.display().to_string(), "good_images": recipe.good_images,
-            "align": recipe.align, "regions": regions, "holdout": holdout,
-        })
-        .serialize(serializer)
-    }
+/// Wilson's one-sided upper limit at 95 %: what the rate may be in truth, given so few pictures.
+fn wilson_upper(calls: usize, of: usize) -> f64 {
+    let (n, p, z) = (of as f64, calls as f64 / of as f64, 1.645);
+    (p + z * z / (2.0 * n) + z * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt()) / (1.0 + z * z / n)
 }
 
 /// The columns of [`category`].

@@ -91,10 +91,9 @@ impl Learn {
             Some(name) => Some(recipes::false_calls(&folder, &batch::sources(std::slice::from_ref(name))?, options)?),
             None => None,
         };
-        let summary = text::Learned { folder: &folder, held_out: &held_out, holdout };
         match self.json {
-            true => output::line(&json::plain("learn", &summary)?)?,
-            false => output::line(&summary.to_string())?,
+            true => output::line(&json::learned(&folder, &held_out, holdout)?)?,
+            false => output::line(&text::learned(&folder, &held_out, holdout))?,
         }
         if bad {
             return Err(Error::Input("the recipe was made without the pictures named above".into()));

@@ -2,7 +2,7 @@
 
 use super::features::FeatureNet;
 use super::frame::{Frame, View};
-use super::light::relight;
+use super::light::{LightField, even, relight};
 use super::memory::{Scored, Store};
 use crate::error::Result;
 use crate::image::Image;
@@ -17,6 +17,8 @@ const COPIES: usize = 3;
 /// The vectors of the good parts.
 #[derive(Debug)]
 pub(super) struct Cosine {
+    /// The light of the good parts, if they have a pose: light moves a pooled vector more than a missing screw does.
+    light: Option<LightField>,
     vectors: Vec<Vec<f32>>,
 }
 
@@ -27,8 +29,9 @@ impl Cosine {
     }
 
     /// Learns from views of good parts, and scores relit copies of each against the others.
-    pub fn learn(views: &[&View], net: &FeatureNet, seed: u64) -> Result<(Self, Vec<f32>)> {
-        let embed = |image: &Image| pooled(image, net);
+    pub fn learn(views: &[&View], posed: bool, net: &FeatureNet, seed: u64) -> Result<(Self, Vec<f32>)> {
+        let light = LightField::common(views.iter().map(|v| &v.image), posed);
+        let embed = |image: &Image| pooled(&even(&light, image)?, net);
         let vectors = views.par_iter().map(|v| embed(&v.image)).collect::<Result<Vec<_>>>()?;
         let held_out = (0..views.len() * COPIES)
             .into_par_iter()
@@ -40,16 +43,17 @@ impl Cosine {
                 Ok(distance(others, &vector))
             })
             .collect::<Result<_>>()?;
-        Ok((Cosine { vectors }, held_out))
+        Ok((Cosine { light, vectors }, held_out))
     }
 
     /// The [`distance`] of a view.
     pub fn score(&self, view: &Image, net: &FeatureNet) -> Result<Scored> {
-        let vector = pooled(view, net)?;
+        let vector = pooled(&even(&self.light, view)?, net)?;
         Ok(Scored { score: distance(self.vectors.iter(), &vector), map: None })
     }
 
     pub fn write(&self, store: &mut Store) {
+        store.put_light(&self.light);
         let dim = self.vectors.first().map_or(0, Vec::len);
         store.put("vectors", &[self.vectors.len(), dim], &self.vectors.concat());
     }
@@ -59,7 +63,7 @@ impl Cosine {
         if count == 0 || dim == 0 {
             return Err("it holds no vectors".into());
         }
-        Ok(Cosine { vectors: values.chunks_exact(dim).map(<[f32]>::to_vec).collect() })
+        Ok(Cosine { light: store.light()?, vectors: values.chunks_exact(dim).map(<[f32]>::to_vec).collect() })
     }
 }
 

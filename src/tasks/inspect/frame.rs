@@ -101,7 +101,7 @@ impl Frame {
     }
 
     /// A box in pixels of the view as the box around it in the photograph.
-    pub fn to_photo(&self, view: &Rect, pose: &Similarity) -> Rect {
+    pub fn to_photo(self, view: &Rect, pose: &Similarity) -> Rect {
         let (gain_x, gain_y) = (self.rect.width() / self.width as f32, self.rect.height() / self.height as f32);
         pose.map_rect(&Rect {
             x1: self.rect.x1 + view.x1 * gain_x,

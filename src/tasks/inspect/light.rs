@@ -114,8 +114,13 @@ impl LightField {
         LightField { channels: sums }
     }
 
+    /// The light that views of good parts share. Textures show another place each time, so they share none.
+    pub fn common<'a>(views: impl Iterator<Item = &'a Image>, posed: bool) -> Option<Self> {
+        if posed { LightField::mean(&views.map(LightField::of).collect::<Vec<_>>()) } else { None }
+    }
+
     /// The mean of several fields of the same size.
-    pub fn mean(fields: &[LightField]) -> Option<Self> {
+    fn mean(fields: &[LightField]) -> Option<Self> {
         let mut sum = fields.first()?.clone();
         for c in 0..3 {
             for (i, v) in sum.channels[c].data.iter_mut().enumerate() {
@@ -177,6 +182,11 @@ impl LightField {
         }
         Image::new(view.width(), view.height(), data)
     }
+}
+
+/// The view in the light of the good parts, if they have one.
+pub(super) fn even(light: &Option<LightField>, view: &Image) -> Result<Image> {
+    light.as_ref().map_or_else(|| Ok(view.clone()), |l| l.transfer(view))
 }
 
 /// One line of a coarse grid, at row `y` in cells, stretched to the length of `line`.

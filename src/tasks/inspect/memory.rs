@@ -3,6 +3,7 @@
 use super::cosine::Cosine;
 use super::features::FeatureNet;
 use super::frame::{Frame, View};
+use super::light::LightField;
 use super::places::Places;
 use crate::error::{Error, Result};
 use crate::geometry::Rect;
@@ -58,7 +59,7 @@ impl Memory {
     ) -> Result<(Memory, Vec<f32>)> {
         Ok(match method {
             Method::Cosine => {
-                let (memory, held_out) = Cosine::learn(views, loaded(net)?, seed)?;
+                let (memory, held_out) = Cosine::learn(views, posed, loaded(net)?, seed)?;
                 (Memory::Cosine(memory), held_out)
             }
             Method::Patch | Method::Classical => {
@@ -143,6 +144,27 @@ impl Store {
     /// Keeps an array of `shape`.
     pub fn put(&mut self, name: &str, shape: &[usize], values: &[f32]) {
         self.arrays.push((name.into(), shape.to_vec(), values.to_vec()));
+    }
+
+    /// Keeps the light of the good parts, if there is one.
+    pub fn put_light(&mut self, light: &Option<LightField>) {
+        self.note("places", if light.is_some() { "posed" } else { "texture" });
+        if let Some(light) = light {
+            let (columns, rows) = light.size();
+            self.put("light", &[3, rows, columns], &light.values());
+        }
+    }
+
+    /// The light of the good parts: one if they have a pose, none if they are a texture.
+    pub fn light(&self) -> Result<Option<LightField>, String> {
+        match self.noted("places")? {
+            "posed" => {
+                let ([_, rows, columns], values) = self.array("light")?;
+                LightField::from_values(columns, rows, values).map(Some).ok_or("its light field is damaged".into())
+            }
+            "texture" => Ok(None),
+            other => Err(format!("places {other:?} is neither posed nor texture")),
+        }
     }
 
     /// The text kept under `key`.

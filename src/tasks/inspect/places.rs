@@ -8,7 +8,7 @@
 
 use super::features::FeatureNet;
 use super::frame::{Frame, View};
-use super::light::{LightField, relight};
+use super::light::{LightField, even, relight};
 use super::memory::{Scored, Store, loaded};
 use super::pixels;
 use super::posed::Posed;
@@ -125,10 +125,7 @@ impl Places {
         net: Option<&FeatureNet>,
         seed: u64,
     ) -> Result<(Self, Vec<f32>)> {
-        let light = match posed {
-            true => LightField::mean(&views.iter().map(|v| LightField::of(&v.image)).collect::<Vec<_>>()),
-            false => None,
-        };
+        let light = LightField::common(views.iter().map(|v| &v.image), posed);
         let goods = views.par_iter().map(|v| even(&light, &v.image)).collect::<Result<Vec<_>>>()?;
         let copies = (0..views.len() * COPIES)
             .into_par_iter()
@@ -204,11 +201,7 @@ impl Places {
     }
 
     pub fn write(&self, store: &mut Store) {
-        if let Some(light) = &self.light {
-            let (columns, rows) = light.size();
-            store.put("light", &[3, rows, columns], &light.values());
-        }
-        store.note("places", if self.light.is_some() { "posed" } else { "texture" });
+        store.put_light(&self.light);
         for layer in &self.layers {
             let name = &layer.sight.name();
             store.put(&format!("{name}.unit"), &[1], &[layer.unit]);
@@ -220,18 +213,8 @@ impl Places {
     }
 
     pub fn read(store: &Store, method: Method) -> Result<Self, String> {
-        let posed = match store.noted("places")? {
-            "posed" => true,
-            "texture" => false,
-            other => return Err(format!("places {other:?} is neither posed nor texture")),
-        };
-        let light = match posed {
-            true => {
-                let ([_, rows, columns], values) = store.array("light")?;
-                Some(LightField::from_values(columns, rows, values).ok_or("its light field is damaged")?)
-            }
-            false => None,
-        };
+        let light = store.light()?;
+        let posed = light.is_some();
         let layer = |&sight: &Sight| {
             let ([_], unit) = store.array::<1>(&format!("{}.unit", sight.name()))?;
             let reference = match posed {
@@ -243,11 +226,6 @@ impl Places {
         };
         Ok(Places { light, layers: Sight::of(method, posed).iter().map(layer).collect::<Result<_, _>>()? })
     }
-}
-
-/// The view in the light of the good parts, if they have one.
-fn even(light: &Option<LightField>, view: &Image) -> Result<Image> {
-    light.as_ref().map_or_else(|| Ok(view.clone()), |l| l.transfer(view))
 }
 
 fn scale(map: &mut Gray, unit: f32) {

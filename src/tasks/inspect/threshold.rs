@@ -1,7 +1,7 @@
 //! The threshold of a region, from good parts alone.
 
 /// This many standard deviations above the mean. Scores are maxima over many places; their logarithm is close to normal.
-const DEVIATIONS: f32 = 3.2;
+const DEVIATIONS: f32 = 3.0;
 
 /// A score that few good parts exceed, from scores of good parts that were held against a memory without them.
 pub(super) fn of(held_out: &[f32]) -> f32 {
