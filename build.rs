@@ -40,6 +40,7 @@ fn write_table() -> Result<(), String> {
 }
 
 fn check(model: &ModelInfo, path: &Path) -> Result<(), String> {
+    model.check().map_err(|message| format!("{}: {message}", model.id))?;
     if !ALLOWED_LICENCES.contains(&model.licence.as_str()) {
         return Err(format!(
             "{}: licence {:?} is not on the list of permissive licences {ALLOWED_LICENCES:?}",

@@ -59,7 +59,7 @@ pub enum Error {
     /// Standard output was closed by its reader. Not reported, only obeyed.
     #[error("standard output is closed")]
     ClosedPipe,
-    /// A defect of ocellus itself, such as a panic caught in a worker.
+    /// A defect of ocellus itself, such as a panic outside of a batch.
     #[error("internal error: {0}; please report it")]
     Internal(String),
 }

@@ -217,8 +217,10 @@ impl Folder {
         match std::fs::rename(staging.path(), &self.path) {
             Ok(()) => Ok(()),
             Err(e) => {
-                if existed {
-                    std::fs::rename(&aside, &self.path).map_err(failed)?;
+                if existed && std::fs::rename(&aside, &self.path).is_err() {
+                    let kept = old.keep().join("recipe");
+                    let message = format!("cannot be replaced: {e}; the old recipe is in {}", kept.display());
+                    return Err(Error::recipe(&self.path, message));
                 }
                 Err(failed(e))
             }
@@ -226,13 +228,19 @@ impl Folder {
     }
 }
 
-/// Whether a recipe folder can be written at `path`: asked before the work starts.
+/// Whether a recipe folder can be written at `path`: asked before the work starts. Makes the folders above it.
 pub fn check_writable(path: &Path, replace: bool) -> Result<()> {
+    if path.file_name().is_none() {
+        return Err(Error::recipe(path, "a folder with a name is needed, such as ./recipe"));
+    }
     if path.exists() {
         let is_recipe = path.join(FILE).is_file();
         let is_empty = path.is_dir() && std::fs::read_dir(path).is_ok_and(|mut d| d.next().is_none());
         if !is_recipe && !is_empty {
             return Err(Error::recipe(path, "exists and is not a recipe folder; choose another --out"));
+        }
+        if let Some(name) = foreign_file(path).map_err(|e| Error::io(path, "read", e))? {
+            return Err(Error::recipe(path, format!("holds files of yours too ({name}); choose another --out")));
         }
         if is_recipe && !replace {
             return Err(Error::recipe(
@@ -242,7 +250,19 @@ pub fn check_writable(path: &Path, replace: bool) -> Result<()> {
         }
     }
     let parent = parent_of(path);
+    std::fs::create_dir_all(parent).map_err(|e| Error::io(parent, "create", e))?;
     tempfile::tempfile_in(parent).map(|_| ()).map_err(|e| Error::io(parent, "write to", e))
+}
+
+/// The first file in a recipe folder that no recipe puts there: replacing the folder would lose it.
+fn foreign_file(folder: &Path) -> std::io::Result<Option<String>> {
+    for entry in std::fs::read_dir(folder)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if name != FILE && !name.starts_with("golden.") && !name.ends_with(".safetensors") {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
 }
 
 fn parent_of(path: &Path) -> &Path {

@@ -75,6 +75,7 @@ fn normalise(args: Vec<String>) -> Vec<String> {
             options = false;
             out.push(arg);
         } else if let Some((name, value)) = arg.split_once('=').filter(|(n, _)| options && n.starts_with("--")) {
+            let value = if value == "-" { STDIN_MARK } else { value };
             out.extend([name.to_string(), value.to_string()]);
         } else {
             out.push(arg);

@@ -23,13 +23,16 @@ pub struct Options {
     pub limits: Limits,
 }
 
-/// The number of threads to use: as asked, or one a core.
+/// The number of threads to use, as asked, or one a core; bounds the learning too.
 pub fn threads(asked: Option<usize>) -> Result<usize> {
-    match asked {
-        Some(0) => Err(Error::Usage("--threads is 0, expected 1 or more".into())),
-        Some(n) => Ok(n),
-        None => Ok(std::thread::available_parallelism().map_or(1, usize::from)),
-    }
+    let threads = match asked {
+        Some(0) => return Err(Error::Usage("--threads is 0, expected 1 or more".into())),
+        Some(n) => n,
+        None => std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    // Learning uses rayon's pool; it can be set up once, and a process runs one command.
+    let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+    Ok(threads)
 }
 
 /// Decodes every source and hands it to `work` with its number on one of the threads; `report` gets the results one
@@ -94,23 +97,22 @@ pub fn progress(total: u64, quiet: bool, what: &str) -> ProgressBar {
 
 /// One clear line on standard error about a picture that could not be used.
 pub fn complain(source: &Source, error: &Error) {
-    let name = source.name();
-    let text = error.one_line();
-    // Errors that know their file name it themselves.
-    if text.starts_with(&name) {
-        output::note(&format!("error: {text}"))
-    } else {
-        output::note(&format!("error: {name}: {text}"))
+    match error {
+        // These name their file themselves.
+        Error::Io { .. } | Error::Image { .. } => output::complain(error),
+        _ => output::note(&format!("error: {}: {}", source.name(), error.one_line())),
     }
 }
 
 fn caught(source: &Source, panic: &(dyn Any + Send)) -> Error {
-    let text = panic
-        .downcast_ref::<&str>()
-        .map(|s| s.to_string())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_default();
-    Error::Image { name: source.name(), message: format!("the picture could not be processed ({text})"), source: None }
+    let message = format!("the picture could not be processed ({})", panic_text(panic));
+    Error::Image { name: source.name(), message, source: None }
+}
+
+/// What a panic said.
+pub fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|s| s.to_string());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
 }
 
 /// The pictures that the arguments name; an error if they name none.

@@ -11,6 +11,7 @@ mod output;
 mod recipes;
 
 use crate::error::{Error, Result};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 /// How a command ended.
@@ -30,7 +31,10 @@ pub fn main() -> ExitCode {
     // A panic in a decoder is reported as an error of its file; the trace is for who asks for it.
     std::panic::set_hook(Box::new(|info| log::error!("{info}")));
     let outcome = match args::parse(std::env::args_os().skip(1)) {
-        args::Parsed::Run(command) => conclude(commands::run(command)),
+        args::Parsed::Run(command) => {
+            let run = catch_unwind(AssertUnwindSafe(|| commands::run(command)));
+            conclude(run.unwrap_or_else(|panic| Err(Error::Internal(batch::panic_text(&*panic)))))
+        }
         args::Parsed::Show(text) => conclude(output::line(&text).map(|()| Outcome::Pass)),
         args::Parsed::Usage(message) => conclude(Err(Error::Usage(message))),
     };

@@ -1,6 +1,8 @@
 //! Standard output, standard error and files: whole lines, whole files, or nothing.
 
 use crate::error::{Error, Result};
+use crate::input::Source;
+use std::collections::HashSet;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
@@ -38,6 +40,9 @@ pub fn check_folder(folder: &Path) -> Result<()> {
 
 /// Makes sure, before the work starts, that `file` can be written.
 pub fn check_file(file: &Path) -> Result<()> {
+    if file.to_string_lossy().contains(char::is_control) {
+        return Err(Error::Usage("results of this kind cannot go to standard output; name a file".into()));
+    }
     if file.is_dir() {
         return Err(Error::Usage(format!("{}: is a directory, a file name is needed", file.display())));
     }
@@ -46,6 +51,20 @@ pub fn check_file(file: &Path) -> Result<()> {
 
 fn folder_of(file: &Path) -> &Path {
     file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Makes sure that none of the files to be written is one of the pictures that are read.
+pub fn check_apart(written: &[PathBuf], sources: &[Source]) -> Result<()> {
+    let real = |path: &PathBuf| path.canonicalize().ok();
+    let read: HashSet<PathBuf> =
+        sources.iter().filter_map(|s| if let Source::File(path) = s { real(path) } else { None }).collect();
+    match written.iter().find(|path| real(path).is_some_and(|p| read.contains(&p))) {
+        Some(path) => Err(Error::Usage(format!(
+            "{}: is one of the pictures to be read and would be overwritten; name another folder",
+            path.display()
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// Writes `file` under a temporary name beside it and renames it, so that a half-written file is never seen.
@@ -64,7 +83,7 @@ pub fn write_file(file: &Path, bytes: &[u8]) -> Result<()> {
 
 /// Names for one output file a picture: the stem of each, with `-2`, `-3` ... where two pictures share one.
 pub fn unique_names(stems: impl Iterator<Item = String>, folder: &Path, ending: &str) -> Vec<PathBuf> {
-    let mut taken = std::collections::HashSet::new();
+    let mut taken = HashSet::new();
     stems
         .map(|stem| {
             let names = std::iter::once(stem.clone()).chain((2u32..).map(|n| format!("{stem}-{n}")));

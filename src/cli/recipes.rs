@@ -58,7 +58,7 @@ impl FromStr for ThresholdArg {
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The golden image; the first good one if absent.
-    pub golden: Option<PathBuf>,
+    pub golden: Option<String>,
     /// Regions; the whole picture if empty.
     pub regions: Vec<RegionArg>,
     /// Method of the regions that name none.
@@ -82,7 +82,8 @@ pub fn learn(
     // The golden image first: regions are checked against it before anything is learned.
     let first = || sources.iter().find(|s| s.load(&options.limits).is_ok()).cloned();
     let golden_source = match request.golden {
-        Some(path) => Source::File(path),
+        Some(name) if name == "-" => Source::Stdin,
+        Some(name) => Source::File(PathBuf::from(name)),
         None => first()
             .ok_or_else(|| Error::Input("none of the pictures can be read: no good image to learn from".into()))?,
     };
@@ -106,14 +107,17 @@ pub fn learn(
         (true, None) => Some(models::default_for("features")?.clone()),
     };
     let learner = Learner::new(&golden, specs.clone(), model.as_ref(), request.align, request.seed)?;
-    let mut goods = Vec::new();
+    let (mut goods, mut origins) = (Vec::new(), Vec::new());
     batch::run(
         sources,
         options,
         |_, image| learner.look(&image),
         |at, result| {
             match result {
-                Ok(good) => goods.push(good),
+                Ok(good) => {
+                    goods.push(good);
+                    origins.push(at);
+                }
                 Err(error) => complain(&sources[at], &error),
             }
             Ok(())
@@ -126,6 +130,11 @@ pub fn learn(
     });
     bar.finish_and_clear();
     let learned = learned?;
+    for &(good, correlation) in &learned.left_out {
+        let source = &sources[origins[good]];
+        let message = format!("does not show the golden part (correlation {correlation:.2}): left out");
+        complain(source, &Error::Image { name: source.name(), message, source: None });
+    }
     let ending = match image::guess_format(&golden_bytes) {
         Ok(format) => format.extensions_str().first().copied().unwrap_or("img"),
         Err(_) => "img",
@@ -142,7 +151,7 @@ pub fn learn(
     let recipe = Recipe {
         version: recipe::VERSION,
         made_with: format!("ocellus {}", env!("CARGO_PKG_VERSION")),
-        good_images: goods.len(),
+        good_images: goods.len() - learned.left_out.len(),
         golden: Golden {
             image: format!("golden.{ending}"),
             sha256: sha256_hex(&golden_bytes),
@@ -150,11 +159,22 @@ pub fn learn(
             height: golden.height(),
         },
         align: learned.align.clone(),
-        model: model.map(|m| ModelRef { id: request.model.unwrap_or(m.info.id), sha256: m.info.sha256 }),
+        model: model.map(|m| ModelRef { id: model_name(request.model, &m), sha256: m.info.sha256 }),
         regions: regions.collect(),
     };
     let (held_out, memories) = learned.regions.into_iter().map(|r| (r.held_out, r.memory)).unzip();
     Ok((Folder { path: PathBuf::new(), recipe, golden: golden_bytes, memories }, held_out))
+}
+
+/// What a recipe calls its model: the id of an embedded one, the full path of a file, so that the recipe can be used from
+/// any folder.
+fn model_name(asked: Option<String>, model: &Model) -> String {
+    match asked {
+        Some(name) if name != model.info.id => {
+            std::fs::canonicalize(&name).map_or(name, |path| path.display().to_string())
+        }
+        _ => model.info.id.clone(),
+    }
 }
 
 /// The pipeline of a recipe folder, with the model that it was made with.
@@ -192,11 +212,11 @@ pub fn override_thresholds(folder: &mut Folder, overrides: &[ThresholdArg]) -> R
     Ok(())
 }
 
-/// How many of the good pictures `sources` a recipe calls bad, of how many.
-pub fn false_calls(folder: &Folder, sources: &[Source], options: batch::Options) -> Result<(usize, usize)> {
+/// How many of the good pictures `sources` a recipe calls bad, of how many, and whether some could not be used.
+pub fn false_calls(folder: &Folder, sources: &[Source], options: batch::Options) -> Result<(usize, usize, bool)> {
     let inspector = inspector(folder, options.limits)?;
     let (mut calls, mut seen) = (0, 0);
-    batch::run(
+    let failed = batch::run(
         sources,
         options,
         |_, photo| inspector.inspect(&photo),
@@ -211,7 +231,7 @@ pub fn false_calls(folder: &Folder, sources: &[Source], options: batch::Options)
             Ok(())
         },
     )?;
-    Ok((calls, seen))
+    Ok((calls, seen, failed))
 }
 
 #[cfg(test)]

@@ -98,6 +98,26 @@ pub struct OutputSpec {
     pub maps: Vec<String>,
 }
 
+impl ModelInfo {
+    /// What the types cannot say of a description.
+    pub fn check(&self) -> Result<(), String> {
+        let input = &self.input;
+        if input.size.iter().any(|side| !(1..=4096).contains(side)) {
+            return Err(format!("input.size is {:?}, expected sides of 1 to 4096", input.size));
+        }
+        if !(1..=256).contains(&input.multiple) {
+            return Err(format!("input.multiple is {}, expected 1 to 256", input.multiple));
+        }
+        if input.std.iter().any(|v| !v.is_finite() || *v <= 0.0) || input.mean.iter().any(|v| !v.is_finite()) {
+            return Err(format!(
+                "input.std is {:?} and input.mean {:?}, expected numbers, std above 0",
+                input.std, input.mean
+            ));
+        }
+        Ok(())
+    }
+}
+
 /// Licences under which weights may be embedded: permissive ones only.
 pub const ALLOWED_LICENCES: [&str; 6] =
     ["Apache-2.0", "MIT", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "MIT OR Apache-2.0"];

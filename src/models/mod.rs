@@ -77,6 +77,7 @@ fn from_file(path: &Path) -> Result<Model> {
         message: format!("{} is not a model description", sidecar.display()),
         source: Some(Box::new(e)),
     })?;
+    info.check().map_err(|message| Error::model(sidecar.display().to_string(), message))?;
     let found = sha256_hex(&bytes);
     if info.sha256 != found {
         return Err(Error::model(

@@ -42,6 +42,11 @@ fn record<T: Serialize>(kind: &str, path: &str, body: std::result::Result<T, &Er
     write(&Record { schema: SCHEMA, kind, path, status, error, body })
 }
 
+/// A record of what could not be done.
+pub fn failed(kind: &str, path: &str, error: &Error) -> Result<String> {
+    record::<()>(kind, path, Err(error))
+}
+
 fn write<T: Serialize>(value: &T) -> Result<String> {
     serde_json::to_string(value).map_err(|e| Error::Internal(format!("writing JSON: {e}")))
 }

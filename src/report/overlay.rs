@@ -42,8 +42,8 @@ pub fn inspection(photo: &Image, result: &Inspection) -> Result<Image> {
         let text = format!("{} {:.2}/{:.2}", region.name, region.score, region.threshold);
         let at = region.outline.iter().fold((f32::MAX, f32::MIN), |(x, y), p| (x.min(p.0), y.max(p.1)));
         let size = PxScale::from(letters * 0.7);
-        let top = at.1 - letters * 0.7 - 2.0 * line as f32;
-        label(&mut canvas, &font, size, (at.0 + line as f32, top), &text, colour);
+        // Below the region, where it hides nothing of it; at the lower edge of the picture it moves up.
+        label(&mut canvas, &font, size, (at.0, at.1 + line as f32), &text, colour);
     }
     let colour = if result.verdict == Verdict::Pass { GREEN } else { RED };
     let banner = json::verdict(result.verdict).to_uppercase();

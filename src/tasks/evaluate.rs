@@ -27,7 +27,7 @@ pub struct Category {
     pub false_calls: Option<f64>,
     /// Share of the bad images that pass at the learned threshold.
     pub escapes: Option<f64>,
-    /// Mean milliseconds of an inspection on one thread, decoding left out.
+    /// Mean milliseconds of an inspection, decoding left out, while the other threads work on other pictures.
     pub ms_per_image: f64,
     /// Size of what was learned.
     pub memory_bytes: usize,

@@ -49,6 +49,7 @@ impl Embed {
         };
         if let Some(file) = &self.npy {
             output::check_file(file)?;
+            output::check_apart(std::slice::from_ref(file), &sources)?;
         }
         let model = match &self.model {
             Some(name) => models::resolve(name)?,

@@ -73,6 +73,9 @@ impl Evaluate {
                 Err(error) => {
                     failed = true;
                     output::note(&format!("error: {}: {}", set.display(), error.one_line()));
+                    if self.json {
+                        output::line(&json::failed("evaluate", &set.display().to_string(), &error)?)?;
+                    }
                 }
             }
         }

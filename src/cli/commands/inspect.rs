@@ -54,7 +54,9 @@ impl Inspect {
         let pictures = match &self.annotate {
             Some(dir) => {
                 output::check_folder(dir)?;
-                output::unique_names(sources.iter().map(|s| s.stem()), dir, "png")
+                let names = output::unique_names(sources.iter().map(|s| s.stem()), dir, "png");
+                output::check_apart(&names, &sources)?;
+                names
             }
             None => Vec::new(),
         };

@@ -5,13 +5,18 @@
 //! pyramid. If that ends in a poor match, a wide search by FFT cross-correlation over many angles gives a second start.
 
 use super::search::CoarseSearch;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::geometry::Similarity;
 use crate::image::{Gray, Image};
 use crate::preprocess;
 
 /// Long side of the finest level in pixels; the accuracy is about a tenth of a pixel there.
 const FINE_SIDE: f32 = 256.0;
+/// The short side is given this many pixels at least, as long as the long one stays below [`LONGEST_SIDE`].
+const SHORT_SIDE: f32 = 48.0;
+const LONGEST_SIDE: f32 = 1024.0;
+/// Less than this leaves nothing to match on the coarsest level.
+const MIN_FINE_SIDE: u32 = 24;
 /// Levels of the pyramid, each half the size of the one before.
 const LEVELS: usize = 3;
 /// Radius of the local contrast normalisation in pixels of each level.
@@ -44,8 +49,8 @@ pub struct Aligner {
     /// From coarse to fine.
     levels: Vec<Level>,
     search: CoarseSearch,
-    /// Pixels of the finest level per pixel of the golden image.
-    scale: f32,
+    /// Pixels of the finest level per pixel of the golden image, across and down: alike but for rounding.
+    scale: (f32, f32),
     /// The middle of the golden image.
     centre: (f32, f32),
 }
@@ -64,8 +69,9 @@ struct Level {
 impl Aligner {
     /// Prepares `golden`.
     pub fn new(golden: &Image) -> Result<Self> {
+        let (width, height) = fine_size(golden)?;
+        let scale = (width as f32 / golden.width() as f32, height as f32 / golden.height() as f32);
         let pyramid = pyramid(golden)?;
-        let scale = pyramid[LEVELS - 1].width as f32 / golden.width() as f32;
         let search = CoarseSearch::new(&pyramid[0]);
         let levels = pyramid.into_iter().map(Level::new).collect();
         let centre = (golden.width() as f32 / 2.0, golden.height() as f32 / 2.0);
@@ -101,19 +107,33 @@ impl Aligner {
     }
 
     fn in_source_pixels(&self, (transform, correlation): (Similarity, f32)) -> Pose {
-        let transform = transform.rescaled(1.0 / self.scale);
+        let transform = Similarity { tx: transform.tx / self.scale.0, ty: transform.ty / self.scale.1, ..transform };
         let moved = transform.apply(self.centre);
         Pose { transform, shift_px: (moved.0 - self.centre.0, moved.1 - self.centre.1), correlation }
     }
 }
 
+/// Size of the finest level before it is cut to whole steps: the shape of the image, its long side [`FINE_SIDE`], more if
+/// the short side would be too short to show a pose.
+fn fine_size(image: &Image) -> Result<(u32, u32)> {
+    let (w, h) = (image.width() as f32, image.height() as f32);
+    let gain = (FINE_SIDE / w.max(h)).max(SHORT_SIDE / w.min(h)).min(LONGEST_SIDE / w.max(h));
+    let (width, height) = ((w * gain).round() as u32, (h * gain).round() as u32);
+    if width.min(height) < MIN_FINE_SIDE {
+        return Err(Error::Input(format!(
+            "{w}x{h} pixels are too long and narrow to find a pose in; use --align none"
+        )));
+    }
+    Ok((width, height))
+}
+
 /// Contrast-normalised levels from coarse to fine, the sides of each exactly half of the next.
 fn pyramid(image: &Image) -> Result<Vec<Gray>> {
-    let (w, h) = (image.width() as f32, image.height() as f32);
-    let gain = FINE_SIDE / w.max(h);
+    let (width, height) = fine_size(image)?;
+    let small = preprocess::resize(image, width, height)?;
+    // Up to three columns and rows are cut off, so that each level is exactly half of the next.
     let step = 1 << (LEVELS - 1);
-    let side = |v: f32| ((v * gain / step as f32).round() as u32).max(4) * step;
-    let mut gray = preprocess::resize(image, side(w), side(h))?.to_gray();
+    let mut gray = small.crop(0, 0, width / step * step, height / step * step)?.to_gray();
     let mut levels = vec![];
     for _ in 1..LEVELS {
         let half = halve(&gray);

@@ -38,7 +38,7 @@ impl Cosine {
             .map(|i| {
                 let own = i / COPIES;
                 let mut rng = fastrand::Rng::with_seed(seed.wrapping_add(i as u64));
-                let vector = embed(&relight(&views[own].image, views[own].shrunk(), &mut rng))?;
+                let vector = embed(&relight(&views[own].image, views[own].shrunk(), &mut rng)?)?;
                 let others = vectors.iter().enumerate().filter(|(k, _)| *k != own).map(|(_, v)| v);
                 Ok(distance(others, &vector))
             })

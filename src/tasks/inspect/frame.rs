@@ -25,6 +25,12 @@ impl View {
         (self.frame.rect.area() / (self.frame.width as f32 * self.frame.height as f32)).sqrt()
     }
 
+    /// The share of the view that lies inside of the photograph, 0 to 1.
+    pub fn shown(&self) -> f32 {
+        let seen = self.seen(16, 16);
+        seen.iter().filter(|seen| **seen).count() as f32 / seen.len() as f32
+    }
+
     /// For each cell of a grid over the view whether it lies inside of the photograph.
     pub fn seen(&self, columns: usize, rows: usize) -> Vec<bool> {
         let (width, height) = (self.photo.0 as f32, self.photo.1 as f32);

@@ -17,6 +17,10 @@ pub const MIN_GOODS: usize = 3;
 
 /// Good parts that correlate with the golden one like this, in the median, have a common pose.
 const POSED: f32 = 0.85;
+/// Below this even a pose that was asked for is none.
+const POSE_LOST: f32 = 0.4;
+/// A part counts as found at this share of the median correlation of the good ones.
+const FOUND: f32 = 0.4;
 
 /// A region to learn.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,6 +81,8 @@ pub struct Learned {
     pub align: Align,
     /// One a region.
     pub regions: Vec<LearnedRegion>,
+    /// Numbers of the photographs that do not show the golden part, with their correlation; nothing was learned of them.
+    pub left_out: Vec<(usize, f32)>,
 }
 
 /// What was learned of one region.
@@ -114,7 +120,9 @@ impl Learner {
         let net = FeatureNet::for_methods(model, &methods)?;
         let aligner = match choice {
             AlignChoice::None => None,
-            _ => Some(Aligner::new(golden)?),
+            AlignChoice::Pose => Some(Aligner::new(golden)?),
+            // A picture in which no pose can be looked for has none.
+            AlignChoice::Auto => Aligner::new(golden).ok(),
         };
         let regions = regions
             .into_iter()
@@ -141,15 +149,14 @@ impl Learner {
 
     /// Learns memories and thresholds from all good photographs. `progress` is told (done, of) in regions.
     pub fn finish(&self, goods: &[Good], progress: &dyn Fn(usize, usize)) -> Result<Learned> {
-        if goods.len() < MIN_GOODS {
-            return Err(Error::Input(format!(
-                "{} good image{}, at least {MIN_GOODS} are needed to learn how good parts differ (20 are better)",
-                goods.len(),
-                if goods.len() == 1 { "" } else { "s" }
-            )));
-        }
-        let align = self.decide_alignment(goods);
-        let posed = align.mode == AlignMode::Pose;
+        enough(goods.len())?;
+        let (posed, least) = self.decide_alignment(goods)?;
+        let found = |g: &Good| !posed || g.pose.is_none_or(|p| p.correlation >= least);
+        let lost = goods.iter().enumerate().filter(|(_, g)| !found(g));
+        let left_out: Vec<(usize, f32)> = lost.map(|(i, g)| (i, g.pose.map_or(0.0, |p| p.correlation))).collect();
+        let goods: Vec<&Good> = goods.iter().filter(|g| found(g)).collect();
+        enough(goods.len())?;
+        let align = self.limits(&goods, posed, least);
         let mut regions = Vec::new();
         for (at, (spec, frame)) in self.regions.iter().enumerate() {
             let views: Vec<&View> = goods.iter().map(|g| if posed { &g.posed[at] } else { &g.plain[at] }).collect();
@@ -162,33 +169,54 @@ impl Learner {
             });
             progress(at + 1, self.regions.len());
         }
-        Ok(Learned { align, regions })
+        Ok(Learned { align, regions, left_out })
     }
 
-    /// Whether the good parts have a pose, and how far a part may lie from the golden one.
-    fn decide_alignment(&self, goods: &[Good]) -> Align {
-        let poses: Vec<Pose> = goods.iter().filter_map(|g| g.pose).collect();
-        let mut correlations: Vec<f32> = poses.iter().map(|p| p.correlation).collect();
+    /// Whether the good parts have a pose, and the least correlation with which a part counts as found.
+    fn decide_alignment(&self, goods: &[Good]) -> Result<(bool, f32)> {
+        let mut correlations: Vec<f32> = goods.iter().filter_map(|g| g.pose).map(|p| p.correlation).collect();
         correlations.sort_by(f32::total_cmp);
         let median = correlations.get(correlations.len() / 2).copied().unwrap_or(0.0);
-        let mode = match self.choice {
-            AlignChoice::Pose => AlignMode::Pose,
-            AlignChoice::None => AlignMode::None,
-            AlignChoice::Auto if median >= POSED => AlignMode::Pose,
-            AlignChoice::Auto => AlignMode::None,
+        let posed = match self.choice {
+            AlignChoice::Pose => true,
+            AlignChoice::None => false,
+            AlignChoice::Auto => median >= POSED,
         };
-        // Twice of what the good parts did, and never less than what a fixture lets a part move.
-        let widest = |f: fn(&Pose) -> f32| poses.iter().map(f).fold(0.0, f32::max);
+        if posed && median < POSE_LOST {
+            return Err(Error::Input(format!(
+                "the good images do not show the same part in a pose that can be found (median correlation {median:.2}, \
+                 expected {POSE_LOST} or more); use --align none for a texture, or another --golden"
+            )));
+        }
+        Ok((posed, (median * FOUND * 100.0).round() / 100.0))
+    }
+
+    /// How far a part may lie from the golden one: twice of what the good ones did, and never less than what a fixture
+    /// lets a part move.
+    fn limits(&self, goods: &[&Good], posed: bool, least: f32) -> Align {
+        let widest = |f: fn(&Pose) -> f32| goods.iter().filter_map(|g| g.pose.as_ref()).map(f).fold(0.0, f32::max);
         let long = self.size.0.max(self.size.1) as f32;
-        let shift = (2.0 * widest(|p| p.shift_px.0.hypot(p.shift_px.1))).max(0.06 * long);
-        let angle = (2.0 * widest(|p| p.transform.degrees().abs())).max(6.0);
-        let scale = (2.0 * widest(|p| (p.transform.scale() - 1.0).abs())).max(0.08);
+        // What textures seem to move means nothing.
+        let twice = |f: fn(&Pose) -> f32| if posed { 2.0 * widest(f) } else { 0.0 };
+        let shift = twice(|p| p.shift_px.0.hypot(p.shift_px.1)).max(0.06 * long);
+        let angle = twice(|p| p.transform.degrees().abs()).max(6.0);
+        let scale = twice(|p| (p.transform.scale() - 1.0).abs()).max(0.08);
         Align {
-            mode,
+            mode: if posed { AlignMode::Pose } else { AlignMode::None },
             max_shift_px: shift.ceil(),
             max_angle_deg: angle.ceil(),
             max_scale: (scale * 100.0).ceil() / 100.0,
-            min_correlation: ((median * 0.4) * 100.0).round() / 100.0,
+            min_correlation: least,
         }
     }
+}
+
+fn enough(goods: usize) -> Result<()> {
+    if goods >= MIN_GOODS {
+        return Ok(());
+    }
+    let images = if goods == 1 { "image" } else { "images" };
+    Err(Error::Input(format!(
+        "{goods} good {images}, at least {MIN_GOODS} are needed to learn how good parts differ (20 are better)"
+    )))
 }

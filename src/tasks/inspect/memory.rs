@@ -81,6 +81,7 @@ impl Memory {
     pub fn write(&self, method: Method, frame: &Frame, net: Option<&FeatureNet>) -> Result<Vec<u8>> {
         let mut store = Store::default();
         store.note("method", method.name());
+        store.note("rect", &rect_note(&frame.rect));
         store.note("view", &format!("{}x{}", frame.width, frame.height));
         store.note("model", net.filter(|_| method.needs_model()).map_or("", |n| &n.sha256));
         match self {
@@ -107,6 +108,13 @@ impl Memory {
                 "its vectors come from the model with sha256 {made_with}, the recipe names {model}; learn the region again"
             )));
         }
+        let rect = store.noted("rect").map_err(&bad)?;
+        if rect != rect_note(&region.bounds()) {
+            return Err(bad(format!(
+                "it was learned at x,y,w,h {rect}, the recipe says {}; learn the region again",
+                rect_note(&region.bounds())
+            )));
+        }
         let view = store.noted("view").map_err(&bad)?;
         let sides = view.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
         let (width, height): (u32, u32) = sides
@@ -119,6 +127,10 @@ impl Memory {
         };
         Ok((frame, memory.map_err(bad)?))
     }
+}
+
+fn rect_note(r: &Rect) -> String {
+    format!("{},{},{},{}", r.x1, r.y1, r.width(), r.height())
 }
 
 pub(super) fn loaded(net: Option<&FeatureNet>) -> Result<&FeatureNet> {

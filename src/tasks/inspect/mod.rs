@@ -25,8 +25,11 @@ use crate::models::Model;
 use crate::postprocess::blobs;
 use crate::recipe::{Align, AlignMode, Method, Recipe, Region};
 use features::FeatureNet;
-use frame::Frame;
+use frame::{Frame, View};
 use memory::Memory;
+
+/// A region of which less than this share is in the photograph cannot be judged.
+const MIN_SHOWN: f32 = 0.7;
 
 /// What is said of a photograph or of one region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,25 +153,37 @@ impl Inspector {
         check_size(photo, self.size)?;
         let pose = timed("align", || self.aligner.as_ref().map(|a| a.find(photo)).transpose())?;
         let transform = pose.map_or(Similarity::IDENTITY, |p| p.transform);
-        let regions = self
-            .regions
-            .iter()
-            .map(|(region, frame, memory)| self.look(photo, &transform, region, frame, memory))
-            .collect::<Result<Vec<_>>>()?;
-        let displacement = pose.and_then(|p| self.displacement(&p));
+        let mut displacement = pose.and_then(|p| self.displacement(&p));
+        let mut regions = Vec::new();
+        for (region, frame, memory) in &self.regions {
+            let view = timed("view", || frame.view(photo, &transform))?;
+            let shown = view.shown();
+            if shown < MIN_SHOWN && displacement.is_none() {
+                let hidden = 100.0 * (1.0 - shown);
+                let reason = format!("{hidden:.0} % of region {:?} lie outside of the photograph", region.name);
+                displacement = Some((MIN_SHOWN / shown.max(0.1), reason));
+            }
+            regions.push(self.look(photo, &view, &transform, region, frame, memory)?);
+        }
         Ok(conclude(pose, displacement, regions))
     }
 
     fn look(
         &self,
         photo: &Image,
+        view: &View,
         transform: &Similarity,
         region: &Region,
         frame: &Frame,
         memory: &Memory,
     ) -> Result<RegionResult> {
-        let view = timed("view", || frame.view(photo, transform))?;
-        let scored = memory.score(&view, self.net.as_ref())?;
+        let scored = memory.score(view, self.net.as_ref())?;
+        if !scored.score.is_finite() {
+            return Err(Error::Input(format!(
+                "region {:?}: the network gives values that are no numbers",
+                region.name
+            )));
+        }
         let failed = scored.score > region.threshold;
         let defects = match (&scored.map, failed) {
             (_, false) => Vec::new(),

@@ -14,6 +14,7 @@ const DARK: f32 = 8.0;
 const SCALES: usize = 3;
 /// Three colours, edge strength along both axes, blob strength.
 const FILTERS: usize = 6;
+
 /// Colour (logarithmic, so that light is an offset), edge strength along both axes and blob strength at three scales,
 /// averaged over cells of `cell` pixels (4 or more, a power of two) of a view of about 256 pixels a side.
 pub(super) fn describe(view: &Image, cell: usize) -> Result<Grid> {

@@ -132,7 +132,7 @@ impl Places {
             .map(|i| {
                 let view = views[i / COPIES];
                 let mut rng = fastrand::Rng::with_seed(seed.wrapping_add(i as u64));
-                even(&light, &relight(&view.image, view.shrunk(), &mut rng))
+                even(&light, &relight(&view.image, view.shrunk(), &mut rng)?)
             })
             .collect::<Result<Vec<_>>>()?;
         let sights = Sight::of(method, posed);

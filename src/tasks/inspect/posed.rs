@@ -52,7 +52,8 @@ impl Posed {
             }
         }
         let spread: Vec<f32> = sums.iter().zip(&counts).map(|(s, n)| s / n.max(1.0)).collect();
-        let overall = spread.iter().sum::<f32>() / cells as f32;
+        let shown = counts.iter().filter(|n| **n > 0.0).count().max(1);
+        let overall = spread.iter().sum::<f32>() / shown as f32;
         let smooth = smooth_map(&Gray { width: posed.mean.width, height: posed.mean.height, data: spread });
         posed.variance =
             smooth.data.iter().map(|v| (SCALE_PRIOR * overall + (1.0 - SCALE_PRIOR) * v).max(1e-6)).collect();

@@ -93,7 +93,10 @@ impl Texture {
         for batch in query.axis_chunks_iter(Axis(0), BATCH) {
             let products = batch.dot(&self.patches);
             for (row, q) in products.outer_iter().zip(batch.outer_iter()) {
-                let best = largest_difference(row.as_slice().unwrap_or_default(), &penalty);
+                let best = largest_difference(
+                    row.as_slice().ok_or_else(|| Error::Internal("products of patches in column order".into()))?,
+                    &penalty,
+                );
                 let own = q.iter().map(|v| v * v).sum::<f32>();
                 data.push(((own - 2.0 * best) / grid.dim as f32).max(0.0));
             }
