@@ -139,5 +139,8 @@ fn what_is_no_set() {
     let out = run(["evaluate", "--json", "--method", "classical", folder.path().to_str().unwrap()]);
     assert_eq!(out.code, Some(2), "{out:?}");
     assert!(out.stderr.lines().all(|l| l.starts_with("ocellus: error: ")), "{out:?}");
-    assert_eq!(out.record()["category"], "fine");
+    let records = out.records();
+    assert_eq!(records.len(), 2, "failures are records too: {out:?}");
+    assert_eq!(records[0]["status"], "error");
+    assert_eq!(records[1]["category"], "fine");
 }
