@@ -7,7 +7,7 @@ made by `python tools/models/efficientnet_lite0.py --float FILE`; it is what the
 same graph: ONNX Runtime would dequantize the embedded weights at every run.
 
 One thread each, the same picture size, one run: ocellus inspects a 256x256 region of the example product again and again,
-ONNX Runtime runs the part of the network that the patch method uses at the size at which it is used (block4, 384x384),
+ONNX Runtime runs the part of the network that the patch method uses at the size at which it is used (block4, 320x320),
 and the whole network at 256x256. The two take turns, so that a slow minute of the machine hits both. Medians.
 """
 import argparse, json, os, pathlib, re, statistics, subprocess, tempfile, time
@@ -67,7 +67,7 @@ def main():
         subprocess.run([binary, "learn", "--quiet", "--out", recipe, "--region", "part=150,120,256,256",
                         str(PRODUCT / "good")], check=True, capture_output=True)
         ours, stages, theirs_cut, theirs_full = [], {}, [], []
-        peer_ms(cut, 384, 3), peer_ms(full, 256, 3), ocellus_ms(binary, recipe, pictures[:2])
+        peer_ms(cut, 320, 3), peer_ms(full, 256, 3), ocellus_ms(binary, recipe, pictures[:2])
         for _ in range(args.rounds):
             whole, parts = ocellus_ms(binary, recipe, pictures)
             ours += whole
@@ -75,7 +75,7 @@ def main():
                 # A stage that runs several times an inspection (one a description) counts with their sum.
                 share = len(times) // len(whole)
                 stages.setdefault(stage, []).extend(sum(times[i * share:(i + 1) * share]) for i in range(len(whole)))
-            theirs_cut += peer_ms(cut, 384, 20)
+            theirs_cut += peer_ms(cut, 320, 20)
             theirs_full += peer_ms(full, 256, 20)
     median = statistics.median
     around = median(ours) - median(stages["network"])
@@ -83,7 +83,7 @@ def main():
     print(f"ocellus, inspection of one 256x256 region     {median(ours):7.1f}")
     for stage, times in stages.items():
         print(f"  {stage:<20}                        {median(times):7.1f}")
-    print(f"ONNX Runtime, network to block4 at 384        {median(theirs_cut):7.1f}   ocellus whole / this = {median(ours) / median(theirs_cut):.2f}")
+    print(f"ONNX Runtime, network to block4 at 320        {median(theirs_cut):7.1f}   ocellus whole / this = {median(ours) / median(theirs_cut):.2f}")
     print(f"ONNX Runtime, whole network at 256            {median(theirs_full):7.1f}   ocellus whole / this = {median(ours) / median(theirs_full):.2f}")
     print(f"everything around the network                 {around:7.1f}   / ocellus's network = {around / median(stages['network']):.2f}, / ONNX Runtime's = {around / median(theirs_cut):.2f}")
 
