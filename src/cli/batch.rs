@@ -1,5 +1,6 @@
 //! Many pictures on all cores, results in input order; one bad file never stops the others.
 
+use super::args::restore_stdin;
 use super::output;
 use crate::error::{Error, Result};
 use crate::image::Image;
@@ -23,16 +24,19 @@ pub struct Options {
     pub limits: Limits,
 }
 
-/// The number of threads to use, as asked, or one a core; bounds the learning too.
-pub fn threads(asked: Option<usize>) -> Result<usize> {
-    let threads = match asked {
-        Some(0) => return Err(Error::Usage("--threads is 0, expected 1 or more".into())),
-        Some(n) => n,
-        None => std::thread::available_parallelism().map_or(1, usize::from),
-    };
-    // Learning uses rayon's pool; it can be set up once, and a process runs one command.
-    let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
-    Ok(threads)
+impl Options {
+    /// From the flags that commands share: `--threads` (one a core if absent; bounds the learning too), `--quiet`,
+    /// `--max-pixels`.
+    pub fn new(threads: Option<usize>, quiet: bool, max_pixels: u64) -> Result<Self> {
+        let threads = match threads {
+            Some(0) => return Err(Error::Usage("--threads is 0, expected 1 or more".into())),
+            Some(n) => n,
+            None => std::thread::available_parallelism().map_or(1, usize::from),
+        };
+        // Learning uses rayon's pool; it can be set up once, and a process runs one command.
+        let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+        Ok(Options { threads, quiet, limits: Limits { max_pixels } })
+    }
 }
 
 /// Decodes every source and hands it to `work` with its number on one of the threads; `report` gets the results one
@@ -120,5 +124,5 @@ pub fn sources(names: &[String]) -> Result<Vec<Source>> {
     if names.is_empty() {
         return Err(Error::Usage("no pictures given: name files, directories, or - for standard input".into()));
     }
-    Ok(crate::input::expand(names))
+    Ok(crate::input::expand(&names.iter().map(|n| restore_stdin(n)).collect::<Vec<_>>()))
 }

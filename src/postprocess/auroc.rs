@@ -77,13 +77,17 @@ mod tests {
     }
 
     proptest! {
+        /// Only pairs that share a level may count differently, each by a half at most.
         #[test]
         fn histogram_is_close(good in prop::collection::vec(0f32..5.0, 1..60), bad in prop::collection::vec(1f32..6.0, 1..60)) {
             let mut histogram = Histogram::default();
             good.iter().for_each(|&s| histogram.add(s, false));
             bad.iter().for_each(|&s| histogram.add(s, true));
+            let same = |g: f32| bad.iter().filter(|b| (b.to_bits() ^ g.to_bits()) >> 15 == 0).count();
+            let shared: usize = good.iter().map(|&g| same(g)).sum();
+            let tolerance = shared as f64 / 2.0 / (good.len() * bad.len()) as f64 + 1e-9;
             let (a, b) = (auroc(&good, &bad).unwrap(), histogram.auroc().unwrap());
-            prop_assert!((a - b).abs() < 0.02, "{} {}", a, b);
+            prop_assert!((a - b).abs() <= tolerance, "{} {} {}", a, b, tolerance);
         }
     }
 }

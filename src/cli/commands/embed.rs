@@ -1,9 +1,8 @@
 //! `ocellus embed`
 
-use crate::cli::args::restore_stdin;
 use crate::cli::{Outcome, batch, output};
 use crate::error::Result;
-use crate::input::{self, Limits};
+use crate::input;
 use crate::models;
 use crate::report::{json, npy};
 use crate::tasks::embed::Embedder;
@@ -40,13 +39,8 @@ pub struct Embed {
 
 impl Embed {
     pub fn run(self) -> Result<Outcome> {
-        let names: Vec<String> = self.images.iter().map(|n| restore_stdin(n)).collect();
-        let sources = batch::sources(&names)?;
-        let options = batch::Options {
-            threads: batch::threads(self.threads)?,
-            quiet: self.quiet,
-            limits: Limits { max_pixels: self.max_pixels },
-        };
+        let sources = batch::sources(&self.images)?;
+        let options = batch::Options::new(self.threads, self.quiet, self.max_pixels)?;
         if let Some(file) = &self.npy {
             output::check_file(file)?;
             output::check_apart(std::slice::from_ref(file), &sources)?;

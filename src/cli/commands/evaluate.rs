@@ -3,7 +3,7 @@
 use crate::cli::evaluation::{self, Category};
 use crate::cli::{Outcome, batch, output};
 use crate::error::{Error, Result};
-use crate::input::{self, Limits};
+use crate::input;
 use crate::recipe::Method;
 use crate::report::{json, text};
 use crate::tasks::inspect::AlignChoice;
@@ -47,11 +47,7 @@ pub struct Evaluate {
 
 impl Evaluate {
     pub fn run(self) -> Result<Outcome> {
-        let options = batch::Options {
-            threads: batch::threads(self.threads)?,
-            quiet: self.quiet,
-            limits: Limits { max_pixels: self.max_pixels },
-        };
+        let options = batch::Options::new(self.threads, self.quiet, self.max_pixels)?;
         let sets = evaluation::find(&self.folder)?;
         let plan = evaluation::Plan { method: self.method, align: self.align, model: self.model, seed: self.seed };
         if !self.json {

@@ -1,10 +1,9 @@
 //! `ocellus inspect`
 
-use crate::cli::args::restore_stdin;
 use crate::cli::recipes::{self, ThresholdArg};
 use crate::cli::{Outcome, batch, output};
 use crate::error::Result;
-use crate::input::{self, Limits};
+use crate::input;
 use crate::recipe::Folder;
 use crate::report::{json, overlay, text};
 use crate::tasks::inspect::Verdict;
@@ -45,10 +44,8 @@ pub struct Inspect {
 
 impl Inspect {
     pub fn run(self) -> Result<Outcome> {
-        let names: Vec<String> = self.images.iter().map(|n| restore_stdin(n)).collect();
-        let sources = batch::sources(&names)?;
-        let limits = Limits { max_pixels: self.max_pixels };
-        let options = batch::Options { threads: batch::threads(self.threads)?, quiet: self.quiet, limits };
+        let sources = batch::sources(&self.images)?;
+        let options = batch::Options::new(self.threads, self.quiet, self.max_pixels)?;
         let mut folder = Folder::read(&self.recipe)?;
         recipes::override_thresholds(&mut folder, &self.threshold)?;
         let pictures = match &self.annotate {
@@ -60,7 +57,7 @@ impl Inspect {
             }
             None => Vec::new(),
         };
-        let inspector = recipes::inspector(&folder, limits)?;
+        let inspector = recipes::inspector(&folder, options.limits)?;
         let colour = output::colour();
         let mut outcome = Outcome::Pass;
         batch::run(

@@ -4,7 +4,7 @@ use crate::cli::args::restore_stdin;
 use crate::cli::recipes::{self, RegionArg};
 use crate::cli::{Outcome, batch, output};
 use crate::error::Result;
-use crate::input::{self, Limits};
+use crate::input;
 use crate::recipe::{self, Folder, Method};
 use crate::report::{json, text};
 use crate::tasks::inspect::AlignChoice;
@@ -64,13 +64,8 @@ pub struct Learn {
 
 impl Learn {
     pub fn run(self) -> Result<Outcome> {
-        let names: Vec<String> = self.images.iter().map(|n| restore_stdin(n)).collect();
-        let sources = batch::sources(&names)?;
-        let options = batch::Options {
-            threads: batch::threads(self.threads)?,
-            quiet: self.quiet,
-            limits: Limits { max_pixels: self.max_pixels },
-        };
+        let sources = batch::sources(&self.images)?;
+        let options = batch::Options::new(self.threads, self.quiet, self.max_pixels)?;
         recipe::check_writable(&self.out, self.force)?;
         let request = recipes::Request {
             golden: self.golden.map(|name| restore_stdin(&name)),
@@ -80,7 +75,7 @@ impl Learn {
             model: self.model,
             seed: self.seed,
         };
-        let holdout = self.holdout.as_deref().map(|name| batch::sources(&[restore_stdin(name)])).transpose()?;
+        let holdout = self.holdout.as_ref().map(|name| batch::sources(std::slice::from_ref(name))).transpose()?;
         let mut bad = false;
         let (folder, held_out) = recipes::learn(&sources, options, request, |source, error| {
             bad = true;
