@@ -48,8 +48,18 @@ impl Output {
     }
 }
 
-/// The program.
+/// The program under test: the one that cargo built for this machine, or the command line in `OCELLUS_BINARY`, such as
+/// `qemu-aarch64-static /path/to/ocellus`, so that the same tests run on a program built for another processor.
 pub fn ocellus() -> Command {
+    let Ok(line) = std::env::var("OCELLUS_BINARY") else { return native() };
+    let mut words = line.split_whitespace();
+    let mut command = Command::new(words.next().expect("OCELLUS_BINARY is empty"));
+    command.args(words).env_remove("OCELLUS_LOG");
+    command
+}
+
+/// The program that cargo built for this machine.
+pub fn native() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ocellus"));
     command.env_remove("OCELLUS_LOG");
     command
@@ -116,7 +126,7 @@ fn learned(name: &str, args: &[&str]) -> PathBuf {
     let mut all = vec!["learn", "--force", "--quiet", "--out", out];
     all.extend(args);
     all.push(&goods);
-    run(all).assert_quiet(0);
+    finish(native().args(all), b"").assert_quiet(0);
     folder
 }
 

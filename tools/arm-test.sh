@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# The ARM binary on this x86-64 machine, under emulation: does it give this machine's results?
+#
+#     tools/arm-test.sh [aarch64|armv7]
+#
+# Builds it (tools/arm-build.sh), then runs tests/other_machine.rs, the command-line tests and tools/resolve.rs with it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+architecture=${1:-aarch64}
+binary=$(realpath "$(tools/arm-build.sh "$architecture" --bin ocellus --example resolve | tail -1)")
+case $architecture in
+aarch64) emulator=qemu-aarch64-static ;;
+# tract asks /proc/cpuinfo for NEON, and an emulator shows the host's.
+armv7) emulator=qemu-arm-static; export TRACT_CPU_ARM32_NEON=true ;;
+esac
+tools/debian-packages.sh qemu-user-static file
+
+file -b "$binary"
+file -b "$binary" | grep -q 'statically linked.*stripped'
+"$emulator" "$(dirname "$binary")/examples/resolve"
+OCELLUS_BINARY="$emulator $binary" cargo test --locked --test other_machine -- --ignored
+OCELLUS_BINARY="$emulator $binary" cargo test --locked --test usage --test bad_input --test decode --test models
