@@ -157,15 +157,21 @@ pub fn decode(name: &str, bytes: &[u8], limits: &Limits) -> Result<Image> {
     if reader.format() == Some(image::ImageFormat::Jpeg) && !jpeg_is_whole(bytes) {
         return Err(bad("the picture is damaged: the file ends early".into(), None));
     }
-    let damaged = |e| bad("the picture is damaged or of an unsupported kind".into(), Some(e));
+    let most = limits.max_pixels / 1_000_000;
+    let damaged = |e| match e {
+        // On 32-bit machines a decoder may say so before it tells width and height.
+        image::ImageError::Limits(_) => {
+            bad(format!("the picture needs too much memory; the limit is {most} megapixels (--max-pixels)"), Some(e))
+        }
+        _ => bad("the picture is damaged or of an unsupported kind".into(), Some(e)),
+    };
     let mut decoder = reader.into_decoder().map_err(damaged)?;
     let (width, height) = decoder.dimensions();
     let pixels = width as u64 * height as u64;
     if pixels > limits.max_pixels {
         let message = format!(
-            "{width}x{height} is {} megapixels, the limit is {}; raise it with --max-pixels if the picture is genuine",
+            "{width}x{height} is {} megapixels, the limit is {most}; raise it with --max-pixels if the picture is genuine",
             pixels / 1_000_000,
-            limits.max_pixels / 1_000_000
         );
         return Err(bad(message, None));
     }

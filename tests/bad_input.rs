@@ -31,7 +31,7 @@ fn bad_pictures() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("truncated.png", whole[..whole.len() / 2].to_vec(), "damaged"),
         ("empty.png", Vec::new(), "empty"),
         ("text.png", b"This is a text file, whatever its name says.\n".to_vec(), "not a picture"),
-        ("huge.png", png(60_000, 60_000, 8, 2, &[], &[0; 100]), "60000x60000"),
+        ("huge.png", png(60_000, 60_000, 8, 2, &[], &[0; 100]), "megapixels"),
         ("nothing.png", png(0, 0, 8, 2, &[], &[]), "nothing.png"),
     ]
 }

@@ -10,10 +10,10 @@ use serde_json::Value;
 use std::path::Path;
 
 /// Allowed difference of a number, relative to the greater of it and 1: the order of additions differs between
-/// instruction sets, and so the last bits of 32-bit floats. Measured: below 1e-5.
-const TOLERANCE: f64 = 1e-3;
-/// Allowed difference of a coordinate in pixels: where a heat map crosses its level can move by a pixel with it.
-const PIXEL: f64 = 1.0;
+/// instruction sets, and so the last bits of 32-bit floats. Measured: below 1e-5 on both ARMs.
+const TOLERANCE: f64 = 1e-4;
+/// Allowed difference of a coordinate in pixels: where a heat map crosses its level moves with it. Measured: below 0.01.
+const PIXEL: f64 = 0.1;
 
 /// Runs both programs; exit code and messages must be the same. The first is this machine's.
 fn both(args: &[&str]) -> (common::Output, common::Output) {

@@ -3,12 +3,13 @@
 #
 #     tools/arm-test.sh [aarch64|armv7]
 #
-# Builds it (tools/arm-build.sh), then runs tests/other_machine.rs, the command-line tests and tools/resolve.rs with it.
+# Builds it (tools/arm-build.sh), then runs tests/other_machine.rs, the command-line tests and tools/resolve with it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 architecture=${1:-aarch64}
-binary=$(realpath "$(tools/arm-build.sh "$architecture" --bin ocellus --example resolve | tail -1)")
+binary=$(realpath "$(tools/arm-build.sh "$architecture" | tail -1)")
+tools/arm-build.sh "$architecture" --manifest-path tools/resolve/Cargo.toml
 case $architecture in
 aarch64) emulator=qemu-aarch64-static ;;
 # tract asks /proc/cpuinfo for NEON, and an emulator shows the host's.
@@ -18,6 +19,6 @@ tools/debian-packages.sh qemu-user-static file
 
 file -b "$binary"
 file -b "$binary" | grep -q 'statically linked.*stripped'
-"$emulator" "$(dirname "$binary")/examples/resolve"
+"$emulator" "$(dirname "$binary")/resolve"
 OCELLUS_BINARY="$emulator $binary" cargo test --locked --test other_machine -- --ignored
 OCELLUS_BINARY="$emulator $binary" cargo test --locked --test usage --test bad_input --test decode --test models
