@@ -12,6 +12,16 @@ test:
 static:
     cargo static
 
+# The static binary for an ARM board, aarch64 or armv7, and its tests under emulation (Debian 12 or later on x86-64).
+arm architecture="aarch64":
+    tools/arm-build.sh {{architecture}}
+arm-test architecture="aarch64":
+    tools/arm-test.sh {{architecture}}
+
+# Release archives of all three architectures with SHA256SUMS, in dist/.
+dist:
+    tools/dist.sh
+
 # Formatting and lints, as .ci/run checks them.
 lint:
     cargo fmt --check
