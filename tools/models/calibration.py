@@ -18,8 +18,8 @@ PHOTOGRAPHS = [
 ]
 
 
-def views(path, count):
-    """Up to seven views, uint8 RGB, SIZE x SIZE: the whole, the middle square, then five squares of half its side."""
+def views(path, count, size=SIZE):
+    """Up to seven views, uint8 RGB, size x size: the whole, the middle square, then five squares of half its side."""
     image = Image.open(path).convert("RGB")
     width, height = image.size
     side = min(width, height)
@@ -29,16 +29,21 @@ def views(path, count):
                             (width - half, height - half, half), ((width - half) // 2, (height - half) // 2, half),
                             (width - half, 0, half), (0, height - half, half)]:
         boxes.append((left, top, left + edge, top + edge))
-    return [np.asarray(image.resize((SIZE, SIZE), Image.Resampling.BICUBIC, box=box)) for box in boxes[:count]]
+    return [np.asarray(image.resize((size, size), Image.Resampling.BICUBIC, box=box)) for box in boxes[:count]]
 
 
 def normalised(pictures, mean, scale):
-    """uint8 NHWC -> float32 NCHW."""
-    pictures = (np.stack(pictures).astype(np.float32) - np.float32(mean)) / np.float32(scale)
-    return np.ascontiguousarray(pictures.transpose(0, 3, 1, 2))
+    """uint8 NHWC -> float32 NCHW; mean and scale are one number or one a channel."""
+    batch = (np.stack(pictures).astype(np.float32) - np.float32(mean)) / np.float32(scale)
+    return np.ascontiguousarray(batch.transpose(0, 3, 1, 2))
+
+
+def pictures(count, size=SIZE):
+    """So many views of every photograph."""
+    paths = [Path(importlib.util.find_spec(package).submodule_search_locations[0]) / name
+             for package, name in PHOTOGRAPHS]
+    return [view for path in paths for view in views(path, count, size)]
 
 
 def batch(mean, scale):
-    paths = [Path(importlib.util.find_spec(package).submodule_search_locations[0]) / name
-             for package, name in PHOTOGRAPHS]
-    return normalised([view for path in paths for view in views(path, 6)], mean, scale)
+    return normalised(pictures(6), mean, scale)

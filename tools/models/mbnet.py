@@ -63,18 +63,8 @@ def to_onnx(layers, path, doc, taps=()):
     const("six", np.float32(6).reshape(()))
     outputs = []
     for layer in layers:
-        weight = layer.name + ".weight"
-        if layer.codes is not None:
-            nodes.append(helper.make_node(
-                "DequantizeLinear",
-                [const(weight + "_q", layer.codes), const(weight + "_scale", layer.scale)],
-                [weight], name=weight + ".dequantize", axis=0))
-        elif layer.half:
-            nodes.append(helper.make_node(
-                "Cast", [const(weight + "_f16", layer.weight.astype(np.float16))],
-                [weight], name=weight + ".cast", to=TensorProto.FLOAT))
-        else:
-            const(weight, layer.weight)
+        weight, before = stored_weight(layer, const)
+        nodes.extend(before)
         bias = const(layer.name + ".bias", layer.bias)
         source = layer.source
         if layer.pool:
@@ -113,9 +103,27 @@ def to_onnx(layers, path, doc, taps=()):
     onnx.checker.check_model(model)
     data = model.SerializeToString(deterministic=True)
     if path:
-        Path(path).write_bytes(data)
-        print(f"{path}: {len(data)} bytes, sha256 {hashlib.sha256(data).hexdigest()}")
+        write(data, path)
     return data
+
+
+def stored_weight(layer, const):
+    """The name of the layer's float weight in the graph, and the nodes that make it from what is stored."""
+    weight = layer.name + ".weight"
+    if layer.codes is not None:
+        return weight, [helper.make_node(
+            "DequantizeLinear", [const(weight + "_q", layer.codes), const(weight + "_scale", layer.scale)],
+            [weight], name=weight + ".dequantize", axis=0)]
+    if layer.half:
+        return weight, [helper.make_node(
+            "Cast", [const(weight + "_f16", layer.weight.astype(np.float16))],
+            [weight], name=weight + ".cast", to=TensorProto.FLOAT)]
+    return const(weight, layer.weight), []
+
+
+def write(data, path):
+    Path(path).write_bytes(data)
+    print(f"{path}: {len(data)} bytes, sha256 {hashlib.sha256(data).hexdigest()}")
 
 
 def packaged_file(package, relative, sha256):
