@@ -5,7 +5,10 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use ocellus::engine::Session;
 use ocellus::input::{Limits, Source};
-use ocellus::models::{self, manifest::Fit};
+use ocellus::models::{
+    self,
+    manifest::{Fit, InputSpec},
+};
 use ocellus::tasks::embed::Embedder;
 use ocellus::tasks::inspect::{AlignChoice, Aligner, Learner, RegionSpec};
 use ocellus::{Image, Tensor, preprocess};
@@ -20,8 +23,9 @@ fn photo(name: &str) -> Image {
 fn pixels(c: &mut Criterion) {
     let image = photo("good/01.jpg");
     let spec = &models::default_for("features").unwrap().info.input;
+    let letterbox = InputSpec { fit: Fit::Letterbox, pad: 114, ..spec.clone() };
     c.bench_function("fit 640x480 to 320x320, letterbox", |b| {
-        b.iter(|| preprocess::fit(black_box(&image), 320, 320, Fit::Letterbox, 114).unwrap());
+        b.iter(|| preprocess::fit(black_box(&image), 320, 320, &letterbox).unwrap());
     });
     let small = preprocess::resize(&image, 320, 320).unwrap();
     c.bench_function("normalise 320x320", |b| b.iter(|| preprocess::normalise(black_box(&small), spec).unwrap()));

@@ -65,6 +65,11 @@ impl Rect {
         self.intersect(&Rect::from_xywh(0.0, 0.0, width as f32, height as f32))
     }
 
+    /// The box moved to the right and down.
+    pub fn moved(&self, x: f32, y: f32) -> Rect {
+        Rect { x1: self.x1 + x, y1: self.y1 + y, x2: self.x2 + x, y2: self.y2 + y }
+    }
+
     /// Intersection over union, 0 to 1; 0 for empty boxes.
     pub fn iou(&self, other: &Rect) -> f32 {
         let common = self.intersect(other).area();

@@ -68,6 +68,14 @@ impl Image {
         Image::new(x2 - x, y2 - y, data)
     }
 
+    /// The picture moved to the left by `columns`, around the border: for panoramas, whose sides are neighbours.
+    pub fn rolled(&self, columns: u32) -> Image {
+        let mut data = self.data.clone();
+        let row = self.width as usize * 3;
+        data.chunks_exact_mut(row).for_each(|line| line.rotate_left(columns as usize % self.width as usize * 3));
+        Image { data, ..*self }
+    }
+
     /// Luma as ITU-R BT.601 weighs it (0.299 R + 0.587 G + 0.114 B), 0 to 255.
     pub fn to_gray(&self) -> Gray {
         let data = self.data.chunks_exact(3).map(|p| 0.299 * p[0] as f32 + 0.587 * p[1] as f32 + 0.114 * p[2] as f32);

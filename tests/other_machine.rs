@@ -86,6 +86,24 @@ fn vectors() {
     }
 }
 
+/// Objects and people: the same ones, the same masks.
+#[test]
+#[ignore = "tools/arm-test.sh runs it"]
+fn objects_and_masks() {
+    let records = same_records(&["detect", &repo("examples/people/grace-hopper.jpg")]);
+    assert!(!records[0]["detections"].as_array().unwrap().is_empty());
+    let made = repo("tests/models/made-detect.onnx");
+    same_records(&["detect", "--model", &made, &repo("tests/images/shapes/wide-480x270.png")]);
+    let (own, other) = (temp(), temp());
+    let photo = repo("examples/people/astronaut.jpg");
+    for (folder, mut machine) in [(&own, native()), (&other, ocellus())] {
+        let folder = folder.path().to_str().unwrap();
+        let out = finish(machine.args(["mask", "--quiet", "--out", folder, &photo]), b"");
+        assert_eq!(out.code, Some(0), "{out:?}");
+    }
+    same_pictures(own.path(), other.path());
+}
+
 /// Every test picture, readable or not: the same pixels or the same complaint.
 #[test]
 #[ignore = "tools/arm-test.sh runs it"]

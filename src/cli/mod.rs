@@ -6,7 +6,9 @@
 mod args;
 mod batch;
 mod commands;
+mod detection;
 mod evaluation;
+mod masks;
 mod output;
 mod recipes;
 

@@ -81,6 +81,16 @@ pub fn write_file(file: &Path, bytes: &[u8]) -> Result<()> {
     temporary.persist(file).map(|_| ()).map_err(|e| failed(e.error))
 }
 
+/// The PNG files that `--annotate` asks for, one a picture; none without it. Their folder is made and they are no picture
+/// that is read.
+pub fn pictures(folder: Option<&Path>, sources: &[Source]) -> Result<Vec<PathBuf>> {
+    let Some(folder) = folder else { return Ok(Vec::new()) };
+    check_folder(folder)?;
+    let names = unique_names(sources.iter().map(Source::stem), folder, "png");
+    check_apart(&names, sources)?;
+    Ok(names)
+}
+
 /// Names for one output file a picture: the stem of each, with `-2`, `-3` ... where two pictures share one.
 pub fn unique_names(stems: impl Iterator<Item = String>, folder: &Path, ending: &str) -> Vec<PathBuf> {
     let mut taken = HashSet::new();

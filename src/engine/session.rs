@@ -7,6 +7,7 @@ use crate::tensor::Tensor;
 use std::sync::{Arc, Mutex, PoisonError};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::infer::InferenceModel;
+use tract_onnx::tract_hir::internal::DimLike;
 
 type Plan = TypedRunnableModel;
 
@@ -49,6 +50,19 @@ impl Session {
     /// Compiles the plan for `shape` now instead of at the first picture.
     pub fn prepare(&self, shape: &[usize]) -> Result<()> {
         self.plan(shape).map(|_| ())
+    }
+
+    /// The shapes that the values named at [`Session::load`] have for an input of `shape`; compiles the plan for it. A side
+    /// that depends on the picture is 0.
+    pub fn output_shapes(&self, shape: &[usize]) -> Result<Vec<Vec<usize>>> {
+        let plan = self.plan(shape)?;
+        let side = |dim: &TDim| dim.to_usize().unwrap_or(0);
+        (0..plan.model().output_outlets().map_or(0, |o| o.len()))
+            .map(|i| {
+                let fact = plan.model().output_fact(i).map_err(|e| failed(&self.name, "an output has no shape", e))?;
+                Ok(fact.shape.iter().map(side).collect())
+            })
+            .collect()
     }
 
     /// Runs the network on `input` (NCHW) and returns the values named at [`Session::load`], in that order.

@@ -17,7 +17,7 @@ pub struct Manifest {
 pub struct ModelInfo {
     /// Its name on the command line and in recipes; the cargo feature is `model-<id>`.
     pub id: String,
-    /// What it is for: `features`.
+    /// What it is for: `features`, `detect` or `person-mask`.
     pub task: String,
     /// One line on what it computes.
     pub description: String,
@@ -33,6 +33,9 @@ pub struct ModelInfo {
     pub input: InputSpec,
     /// Names of the values in the graph that ocellus asks for.
     pub outputs: OutputSpec,
+    /// Names of the classes in the order of the network's scores; none for networks without classes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
 }
 
 /// How a picture becomes the input tensor, `(value - mean) / std` per channel on values of 0 to 255.
@@ -49,6 +52,9 @@ pub struct InputSpec {
     pub colour: Colour,
     /// How the picture is brought to `size`.
     pub fit: Fit,
+    /// How pixels are resampled.
+    #[serde(default)]
+    pub resample: Resample,
     /// Value of the padding that `letterbox` adds, 0 to 255.
     #[serde(default)]
     pub pad: u8,
@@ -84,18 +90,54 @@ pub enum Fit {
     Stretch,
     /// Scaled evenly, the rest padded.
     Letterbox,
+    /// As `letterbox`, but padded to the next multiple of `multiple` only: for networks that take any size.
+    Tight,
     /// Scaled evenly until it covers the size, the middle kept.
     Crop,
 }
 
-/// Names of the values in the graph that ocellus asks for.
+/// How pixels are resampled.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Resample {
+    /// Bilinear; when shrinking the filter widens so that every source pixel counts, as PIL does it.
+    #[default]
+    Area,
+    /// Bilinear between the four nearest pixels, however much is shrunk, as OpenCV does it. Networks that were trained so
+    /// score up to 0.02 differently on anything else.
+    Bilinear,
+}
+
+/// Names of the values in the graph that ocellus asks for; which of them there are says what the network is.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct OutputSpec {
     /// The pooled feature vector, shape 1 x D.
     pub features: String,
     /// Mid-level feature maps for local comparison, from fine to coarse, shape 1 x C x H/s x W/s.
     pub maps: Vec<String>,
+    /// The levels of a NanoDet head.
+    pub nanodet: Vec<NanodetLevel>,
+    /// The head of a YOLOv8 or YOLO11 network, shape 1 x (4 + classes + coefficients) x cells.
+    pub yolo: String,
+    /// The objects of a network that suppresses by itself, shape 1 x objects x (6 + coefficients).
+    pub end_to_end: String,
+    /// The mask prototypes beside either of these, shape 1 x coefficients x H/4 x W/4.
+    pub prototypes: String,
+    /// A map of how much each pixel belongs to the object, 0 to 1, shape 1 x 1 x H x W.
+    pub mask: String,
+}
+
+/// One level of a NanoDet head.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NanodetLevel {
+    /// Input pixels per cell.
+    pub stride: u32,
+    /// Class scores, shape 1 x cells x classes.
+    pub scores: String,
+    /// Distributions of the distances of the four sides, shape 1 x cells x (4 * bins).
+    pub distances: String,
 }
 
 impl ModelInfo {

@@ -20,6 +20,19 @@ pub struct Model {
     pub bytes: Cow<'static, [u8]>,
 }
 
+impl Model {
+    /// An error unless the network is made for `task`.
+    pub fn expect_task(&self, task: &str) -> Result<()> {
+        match self.info.task == task {
+            true => Ok(()),
+            false => Err(Error::model(
+                &self.info.id,
+                format!("it is made for {:?}, expected a model for {task:?}; see `ocellus models`", self.info.task),
+            )),
+        }
+    }
+}
+
 static REGISTRY: LazyLock<Vec<Model>> = LazyLock::new(|| {
     // build.rs has read the same text with the same schema: it cannot fail here.
     let manifest: Manifest =
@@ -47,22 +60,45 @@ pub fn default_for(task: &str) -> Result<&'static Model> {
     })
 }
 
-/// The network that `name` stands for: an embedded id, or the path of an `.onnx` file with its description in a `.toml`
-/// of the same name beside it.
-pub fn resolve(name: &str) -> Result<Model> {
-    if let Some(model) = embedded().iter().find(|m| m.info.id == name) {
-        return Ok(model.clone());
-    }
-    let path = Path::new(name);
-    if path.extension().is_some_and(|e| e == "onnx") {
-        return from_file(path);
-    }
-    let known: Vec<&str> = embedded().iter().map(|m| m.info.id.as_str()).collect();
-    Err(Error::model(name, format!("unknown; this build carries {known:?}, or give the path of an .onnx file")))
+/// What a name on the command line stands for.
+#[derive(Debug)]
+pub enum Found {
+    /// A network with its description: embedded, or a file with a `.toml` of the same name beside it.
+    Described(Box<Model>),
+    /// An `.onnx` file alone. Some say enough of themselves.
+    Bare(Vec<u8>),
 }
 
-fn from_file(path: &Path) -> Result<Model> {
+/// Looks `name` up: an embedded id, or the path of an `.onnx` file.
+pub fn find(name: &str) -> Result<Found> {
+    if let Some(model) = embedded().iter().find(|m| m.info.id == name) {
+        return Ok(Found::Described(Box::new(model.clone())));
+    }
+    let path = Path::new(name);
+    if path.extension().is_none_or(|e| e != "onnx") {
+        let known: Vec<&str> = embedded().iter().map(|m| m.info.id.as_str()).collect();
+        return Err(Error::model(
+            name,
+            format!("unknown; this build carries {known:?}, or give the path of an .onnx file"),
+        ));
+    }
     let bytes = std::fs::read(path).map_err(|e| Error::io(path, "read", e))?;
+    match path.with_extension("toml").exists() {
+        true => described(path, bytes).map(|model| Found::Described(Box::new(model))),
+        false => Ok(Found::Bare(bytes)),
+    }
+}
+
+/// The network that `name` stands for; a file must have its description beside it.
+pub fn resolve(name: &str) -> Result<Model> {
+    match find(name)? {
+        Found::Described(model) => Ok(*model),
+        // Reading the description that is missing says so.
+        Found::Bare(bytes) => described(Path::new(name), bytes),
+    }
+}
+
+fn described(path: &Path, bytes: Vec<u8>) -> Result<Model> {
     let sidecar = path.with_extension("toml");
     let text = std::fs::read_to_string(&sidecar).map_err(|e| Error::Model {
         model: path.display().to_string(),

@@ -3,8 +3,11 @@
 
 use crate::error::{Error, Result};
 use crate::models::manifest::ModelInfo;
+use crate::postprocess::detection::Detection;
 use crate::recipe::{Align, Folder};
+use crate::report::detections;
 use crate::tasks::inspect::{Defect, Inspection, RegionResult, Verdict};
+use crate::tasks::mask::Masked;
 use serde::Serialize;
 use serde_json::json;
 
@@ -68,6 +71,78 @@ pub fn embed(path: &str, model: &str, result: &Result<Vec<f32>>) -> Result<Strin
         vector: &'a [f32],
     }
     record("embed", path, result.as_ref().map(|v| Body { model, dim: v.len(), vector: v }))
+}
+
+/// An object in a record.
+#[derive(Serialize)]
+struct DetectionBody<'a> {
+    label: &'a str,
+    class: usize,
+    score: f64,
+    #[serde(rename = "box")]
+    sides: [f64; 4],
+}
+
+impl<'a> DetectionBody<'a> {
+    fn new(d: &Detection, labels: &'a [String]) -> Self {
+        let sides: [f32; 4] = d.rect.into();
+        DetectionBody {
+            label: detections::label(labels, d.class),
+            class: d.class,
+            score: round(d.score, 4),
+            sides: sides.map(|v| round(v, 2)),
+        }
+    }
+}
+
+/// A record of `ocellus detect`; the result comes with the milliseconds that it took.
+pub fn detect(
+    path: &str,
+    labels: &[String],
+    result: std::result::Result<(&[Detection], f64), &Error>,
+) -> Result<String> {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        detections: Vec<DetectionBody<'a>>,
+        ms: f64,
+    }
+    let body = result.map(|(found, ms)| Body {
+        detections: found.iter().map(|d| DetectionBody::new(d, labels)).collect(),
+        ms: (ms * 100.0).round() / 100.0,
+    });
+    record("detect", path, body)
+}
+
+/// A record of `ocellus mask`: the mask's file, what was masked, the share of the picture that is, milliseconds.
+pub fn mask(
+    path: &str,
+    labels: &[String],
+    result: std::result::Result<(&str, &Masked, f64), &Error>,
+) -> Result<String> {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        mask: &'a str,
+        masked: f64,
+        objects: Vec<ObjectBody<'a>>,
+        ms: f64,
+    }
+    #[derive(Serialize)]
+    struct ObjectBody<'a> {
+        #[serde(flatten)]
+        detection: DetectionBody<'a>,
+        area: usize,
+    }
+    let body = result.map(|(file, masked, ms)| Body {
+        mask: file,
+        masked: round(masked.share(), 4),
+        objects: masked
+            .objects
+            .iter()
+            .map(|o| ObjectBody { detection: DetectionBody::new(&o.detection, labels), area: o.area })
+            .collect(),
+        ms: (ms * 100.0).round() / 100.0,
+    });
+    record("mask", path, body)
 }
 
 /// A record of `ocellus inspect`; the result comes with the milliseconds that it took.

@@ -1,5 +1,7 @@
 //! How results look: JSON Lines, text, pictures, NumPy files. Pure: nothing here writes a file.
 
+pub mod detections;
+pub mod draw;
 pub mod heat;
 pub mod json;
 pub mod npy;

@@ -1,9 +1,11 @@
 //! Results for a person at a terminal.
 
+use crate::postprocess::detection::Detection;
 use crate::recipe::{AlignMode, Folder};
-use crate::report::json;
+use crate::report::{detections, json};
 use crate::tasks::evaluate::Category;
 use crate::tasks::inspect::{Inspection, Verdict};
+use crate::tasks::mask::Masked;
 
 /// One line for the photograph, and one for each region that fails.
 pub fn inspection(path: &str, inspection: &Inspection, ms: f64, colour: bool) -> String {
@@ -99,4 +101,22 @@ pub fn category(c: &Category) -> String {
         c.ms_per_image,
         c.memory_bytes as f64 / 1e6
     )
+}
+
+/// The objects in a picture: a line for all, a line each.
+pub fn detections(path: &str, found: &[Detection], labels: &[String], ms: f64) -> String {
+    let objects = if found.len() == 1 { "1 object".into() } else { format!("{} objects", found.len()) };
+    let mut text = format!("{path}  {objects}  {ms:.0} ms");
+    for d in found {
+        let (r, name) = (&d.rect, detections::label(labels, d.class));
+        let (w, h) = (r.width(), r.height());
+        text.push_str(&format!("\n      {name} {:.2} at {:.0},{:.0}  {w:.0}x{h:.0} px", d.score, r.x1, r.y1));
+    }
+    text
+}
+
+/// The mask of a picture: one line.
+pub fn mask(path: &str, file: &str, masked: &Masked, ms: f64) -> String {
+    let objects = masked.objects.len();
+    format!("{path}  ->  {file}  {objects} masked, {:.1} % of the picture  {ms:.0} ms", masked.share() * 100.0)
 }

@@ -17,6 +17,7 @@ pub struct Embedder {
 impl Embedder {
     /// Loads `model` and compiles it for its own input size.
     pub fn new(model: &Model) -> Result<Self> {
+        model.expect_task("features")?;
         let session = Session::load(model, &[&model.info.outputs.features])?;
         let [width, height] = model.info.input.size;
         session.prepare(&[1, 3, height as usize, width as usize])?;

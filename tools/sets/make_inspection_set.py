@@ -86,7 +86,7 @@ def find_photo(name, extra):
             dirs.append(os.path.join(os.path.dirname(__import__(mod).__file__), sub))
         except ImportError:
             pass
-    dirs += ["/usr/share/backgrounds", "/opt/sets/src/x/usr/share/backgrounds"]
+    dirs += ["/usr/share/backgrounds"]
     for d in dirs:
         hit = glob.glob(os.path.join(glob.escape(d), "**", name), recursive=True)
         if hit:

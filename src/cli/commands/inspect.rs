@@ -5,7 +5,7 @@ use crate::cli::{Outcome, batch, output};
 use crate::error::Result;
 use crate::input;
 use crate::recipe::Folder;
-use crate::report::{json, overlay, text};
+use crate::report::{draw, json, overlay, text};
 use crate::tasks::inspect::Verdict;
 use argh::FromArgs;
 use std::path::PathBuf;
@@ -48,15 +48,7 @@ impl Inspect {
         let options = batch::Options::new(self.threads, self.quiet, self.max_pixels)?;
         let mut folder = Folder::read(&self.recipe)?;
         recipes::override_thresholds(&mut folder, &self.threshold)?;
-        let pictures = match &self.annotate {
-            Some(dir) => {
-                output::check_folder(dir)?;
-                let names = output::unique_names(sources.iter().map(|s| s.stem()), dir, "png");
-                output::check_apart(&names, &sources)?;
-                names
-            }
-            None => Vec::new(),
-        };
+        let pictures = output::pictures(self.annotate.as_deref(), &sources)?;
         let inspector = recipes::inspector(&folder, options.limits)?;
         let colour = output::colour();
         let mut outcome = Outcome::Pass;
@@ -68,7 +60,7 @@ impl Inspect {
                 let inspection = inspector.inspect(&photo)?;
                 let ms = start.elapsed().as_secs_f64() * 1000.0;
                 if let Some(file) = pictures.get(at) {
-                    output::write_file(file, &overlay::png(&overlay::inspection(&photo, &inspection)?)?)?;
+                    output::write_file(file, &draw::png(&overlay::inspection(&photo, &inspection)?)?)?;
                 }
                 Ok((inspection, ms))
             },

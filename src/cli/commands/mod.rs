@@ -1,9 +1,11 @@
 //! One file a command: parse, build the pipeline once, run the batch, report.
 
+mod detect;
 mod embed;
 mod evaluate;
 mod inspect;
 mod learn;
+mod mask;
 mod models;
 
 use super::Outcome;
@@ -20,8 +22,12 @@ pub enum Command {
     Inspect(inspect::Inspect),
     /// Measure methods on a test set.
     Evaluate(evaluate::Evaluate),
+    /// Find objects.
+    Detect(detect::Detect),
     /// Compute feature vectors.
     Embed(embed::Embed),
+    /// Mask people and objects.
+    Mask(mask::Mask),
     /// List the models.
     Models(models::Models),
 }
@@ -32,7 +38,9 @@ pub fn run(command: Command) -> Result<Outcome> {
         Command::Learn(c) => c.run(),
         Command::Inspect(c) => c.run(),
         Command::Evaluate(c) => c.run(),
+        Command::Detect(c) => c.run(),
         Command::Embed(c) => c.run(),
+        Command::Mask(c) => c.run(),
         Command::Models(c) => c.run(),
     }
 }

@@ -37,6 +37,7 @@ impl FeatureNet {
             return Ok(None);
         }
         let model = model.ok_or_else(|| Error::Internal("a method needs a model and none was loaded".into()))?;
+        model.expect_task("features")?;
         let outputs = &model.info.outputs;
         let mut names: Vec<&str> = Vec::new();
         if methods.contains(&Method::Patch) {

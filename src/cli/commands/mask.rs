@@ -1,0 +1,149 @@
+//! `ocellus mask`
+
+use crate::cli::args::restore_stdin;
+use crate::cli::detection::{self, Wanted, share};
+use crate::cli::masks::{self, Convention};
+use crate::cli::{Outcome, batch, output};
+use crate::error::Result;
+use crate::input;
+use crate::report::{detections, draw, json, text};
+use crate::tasks::mask::{Masker, Options};
+use argh::FromArgs;
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// Mask people, or the objects that a YOLO -seg model knows: one mask image a photograph, for photogrammetry.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "mask")]
+pub struct Mask {
+    /// files, directories, or - for standard input
+    #[argh(positional)]
+    images: Vec<String>,
+    /// the folder that the masks are written to
+    #[argh(option)]
+    out: PathBuf,
+    /// path of a YOLOv8-seg or YOLO11-seg .onnx file (default: the embedded models, which mask people)
+    #[argh(option)]
+    model: Option<String>,
+    /// names or numbers of the classes to mask, with commas between (default: person if there is one, else all)
+    #[argh(option)]
+    classes: Option<String>,
+    /// least score (default: 0.25)
+    #[argh(option, default = "0.25", from_str_fn(share))]
+    conf: f32,
+    /// of boxes that overlap by more than this intersection over union the best is kept (default: the model's, 0.7 for YOLO)
+    #[argh(option, from_str_fn(share))]
+    iou: Option<f32>,
+    /// look at large pictures in pieces of this many pixels as well
+    #[argh(option)]
+    tile: Option<u32>,
+    /// share of a piece that its neighbour covers too (default: 0.2)
+    #[argh(option, default = "0.2")]
+    overlap: f32,
+    /// leave out objects of fewer pixels (default: 0)
+    #[argh(option, default = "0")]
+    min_area: usize,
+    /// grow the mask by this many pixels, 0 to 255 (default: 0)
+    #[argh(option, default = "0")]
+    dilate: u8,
+    /// soften the edge over this many pixels, 0 to 255 (default: 0)
+    #[argh(option, default = "0")]
+    feather: u8,
+    /// swap black and white
+    #[argh(switch)]
+    invert: bool,
+    /// add the masks that lie in this folder under the same names
+    #[argh(option)]
+    merge: Option<PathBuf>,
+    /// file names and polarity: plain (objects white), colmap, metashape, realitycapture (objects black; default: plain)
+    #[argh(option, default = "Convention::Plain")]
+    convention: Convention,
+    /// the photographs are 360-degree panoramas: left and right border are neighbours
+    #[argh(switch)]
+    equirect: bool,
+    /// write each photograph with its mask tinted into this folder
+    #[argh(option)]
+    preview: Option<PathBuf>,
+    /// skip photographs that have a mask in --out
+    #[argh(switch)]
+    resume: bool,
+    /// write one JSON record a picture
+    #[argh(switch)]
+    json: bool,
+    /// pictures worked on side by side (default: one a core)
+    #[argh(option)]
+    threads: Option<usize>,
+    /// largest picture in pixels (default: 200000000)
+    #[argh(option, default = "input::DEFAULT_MAX_PIXELS")]
+    max_pixels: u64,
+    /// no progress line
+    #[argh(switch)]
+    quiet: bool,
+}
+
+impl Mask {
+    pub fn run(self) -> Result<Outcome> {
+        let all = batch::sources(&self.images)?;
+        let options = batch::Options::new(self.threads, self.quiet, self.max_pixels)?;
+        let arguments: Vec<String> = self.images.iter().map(|n| restore_stdin(n)).collect();
+        let names = self.convention.names(&arguments, &all)?;
+        let files: Vec<PathBuf> = names.iter().map(|n| self.out.join(n)).collect();
+        masks::make_folders(&files)?;
+        output::check_apart(&files, &all)?;
+        let previews = output::pictures(self.preview.as_deref(), &all)?;
+        let todo: Vec<usize> = (0..all.len()).filter(|&i| !(self.resume && files[i].is_file())).collect();
+        if todo.len() < all.len() && !self.quiet {
+            output::note(&format!("{} of {} photographs have their masks already", all.len() - todo.len(), all.len()));
+        }
+        let sources: Vec<_> = todo.iter().map(|&i| all[i].clone()).collect();
+        let masker = masks::masker(self.model.as_deref())?;
+        let settings = self.settings(&masker)?;
+        let labels = masker.detector().labels();
+        let black = self.convention.objects_black() != self.invert;
+        let failed = batch::run(
+            &sources,
+            options,
+            |at, photo| {
+                let (at, start) = (todo[at], Instant::now());
+                let mut masked = masker.mask(&photo, &settings)?;
+                if let Some(folder) = &self.merge {
+                    masks::merge(&mut masked.mask, &folder.join(&names[at]), black, &options.limits)?;
+                }
+                let ms = start.elapsed().as_secs_f64() * 1000.0;
+                if let Some(file) = previews.get(at) {
+                    output::write_file(file, &draw::png(&detections::tinted(&photo, &masked.mask)?)?)?;
+                }
+                output::write_file(&files[at], &masks::png(&masked.mask, black)?)?;
+                Ok((masked, ms))
+            },
+            |at, result| {
+                let (name, file) = (sources[at].name(), files[todo[at]].display().to_string());
+                if let Err(error) = &result {
+                    batch::complain(&sources[at], error);
+                }
+                match (self.json, &result) {
+                    (true, result) => {
+                        let result = result.as_ref().map(|(masked, ms)| (file.as_str(), masked, *ms));
+                        output::line(&json::mask(&name, labels, result)?)
+                    }
+                    (false, Ok((masked, ms))) => output::line(&text::mask(&name, &file, masked, *ms)),
+                    (false, Err(_)) => Ok(()),
+                }
+            },
+        )?;
+        Ok(if failed { Outcome::Error } else { Outcome::Pass })
+    }
+
+    fn settings(&self, masker: &Masker) -> Result<Options> {
+        let classes = masks::classes(masker, self.classes.as_deref())?;
+        let wanted = Wanted { conf: self.conf, class_conf: &[], iou: self.iou, max_det: 300, classes, agnostic: false };
+        Ok(Options {
+            params: wanted.params(masker.detector())?,
+            tiles: detection::tiles(self.tile, self.overlap)?,
+            min_area: self.min_area,
+            dilate: self.dilate,
+            feather: self.feather,
+            equirect: self.equirect,
+        })
+    }
+}

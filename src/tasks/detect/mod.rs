@@ -1,0 +1,206 @@
+//! Objects in a picture: class, score and box of each.
+
+mod recognise;
+mod tiles;
+
+use crate::engine::Session;
+use crate::error::{Error, Result};
+use crate::image::Image;
+use crate::models::manifest::{InputSpec, NanodetLevel};
+use crate::models::{self, Found, Model};
+use crate::postprocess::detection::{Candidate, Detection, Params};
+use crate::postprocess::masks::{Cutout, Prototypes};
+use crate::postprocess::nms::{Overlap, better_first, nms};
+use crate::postprocess::{nanodet, yolo};
+use crate::preprocess::{self, Placement};
+use crate::tensor::Tensor;
+pub use tiles::Tiles;
+
+/// Parts of an object in neighbouring tiles count as one if they share this much of the smaller.
+pub(super) const SAME_ACROSS_TILES: f32 = 0.5;
+
+/// How a network says what it sees.
+#[derive(Debug, Clone, PartialEq)]
+enum Head {
+    /// YOLOv8 and YOLO11, with mask prototypes or without.
+    Yolo { masks: bool },
+    /// A graph that suppresses by itself, with mask prototypes or without.
+    EndToEnd { masks: bool },
+    /// NanoDet, by levels.
+    Nanodet(Vec<NanodetLevel>),
+}
+
+/// A detector, loaded once and shared by threads.
+#[derive(Debug)]
+pub struct Detector {
+    id: String,
+    session: Session,
+    input: InputSpec,
+    head: Head,
+    labels: Vec<String>,
+}
+
+/// What one look at a picture gave, before masks are assembled.
+struct Look {
+    objects: Vec<Candidate>,
+    placement: Placement,
+    /// Width and height of the network's input.
+    input: (u32, u32),
+    prototypes: Option<Tensor>,
+}
+
+impl Detector {
+    /// Loads the detector that `name` stands for: an embedded id, or the path of an `.onnx` file. What a file does not say
+    /// in a `.toml` beside it is read from the graph.
+    ///
+    /// # Errors
+    /// A file that is no detector that is known here; the text lists what is, and what was found.
+    pub fn load(name: &str) -> Result<Self> {
+        match models::find(name)? {
+            Found::Described(model) => Detector::new(&model),
+            Found::Bare(bytes) => recognise::detector(name, bytes),
+        }
+    }
+
+    /// From a network whose description names the outputs.
+    pub fn new(model: &Model) -> Result<Self> {
+        model.expect_task("detect")?;
+        let info = &model.info;
+        let outputs = &info.outputs;
+        let masks = !outputs.prototypes.is_empty();
+        let mut names: Vec<&str> = Vec::new();
+        let head = if !outputs.nanodet.is_empty() {
+            names.extend(outputs.nanodet.iter().flat_map(|l| [l.scores.as_str(), l.distances.as_str()]));
+            Head::Nanodet(outputs.nanodet.clone())
+        } else if !outputs.yolo.is_empty() {
+            names.push(&outputs.yolo);
+            Head::Yolo { masks }
+        } else if !outputs.end_to_end.is_empty() {
+            names.push(&outputs.end_to_end);
+            Head::EndToEnd { masks }
+        } else {
+            return Err(Error::model(
+                &info.id,
+                "its description names no head (outputs.nanodet, .yolo or .end_to_end)",
+            ));
+        };
+        if masks {
+            names.push(&outputs.prototypes);
+        }
+        let session = Session::load(model, &names)?;
+        let detector =
+            Detector { id: info.id.clone(), session, input: info.input.clone(), head, labels: info.labels.clone() };
+        let [width, height] = detector.input.size;
+        detector.session.prepare(&[1, 3, height as usize, width as usize])?;
+        Ok(detector)
+    }
+
+    /// The model's id, or the path of its file.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The names of the classes, by number.
+    pub fn labels(&self) -> &[String] {
+        &self.labels
+    }
+
+    /// Whether it draws masks too.
+    pub fn has_masks(&self) -> bool {
+        matches!(self.head, Head::Yolo { masks: true } | Head::EndToEnd { masks: true })
+    }
+
+    /// The IoU above which the original drops the worse of two boxes: 0.6 in NanoDet's configuration, 0.7 in Ultralytics'
+    /// `predict`.
+    pub fn default_iou(&self) -> f32 {
+        if matches!(self.head, Head::Nanodet(_)) { 0.6 } else { 0.7 }
+    }
+
+    /// The objects of `image`, best first, boxes in its pixels. With `tiles` the picture is looked at in pieces as well as
+    /// whole, for objects that are small in it.
+    pub fn detect(&self, image: &Image, params: &Params, tiles: Option<Tiles>) -> Result<Vec<Detection>> {
+        let one = |part: &Image| -> Result<Vec<Detection>> {
+            let look = self.look(part, params)?;
+            Ok(look.objects.iter().map(|o| placed(&o.detection, &look.placement)).filter(seen).collect())
+        };
+        let whole = one(image)?;
+        let parts = tiles.map_or_else(Vec::new, |t| t.cover(image.width(), image.height()));
+        if parts.is_empty() {
+            return Ok(whole);
+        }
+        let mut all = whole;
+        for (x, y, w, h) in parts {
+            let moved = |d: Detection| Detection { rect: d.rect.moved(x as f32, y as f32), ..d };
+            all.extend(one(&image.crop(x, y, w, h)?)?.into_iter().map(moved));
+        }
+        Ok(nms(all, Overlap::Smaller, SAME_ACROSS_TILES, params.agnostic, params.max_det))
+    }
+
+    /// The objects of `image` with the pixels of each, for networks that draw masks. With `tiles` an object can come in
+    /// several parts: nothing is suppressed between pieces.
+    pub fn segment(&self, image: &Image, params: &Params, tiles: Option<Tiles>) -> Result<Vec<(Detection, Cutout)>> {
+        let mut all = self.segment_one(image, params)?;
+        for (x, y, w, h) in tiles.map_or_else(Vec::new, |t| t.cover(image.width(), image.height())) {
+            for (d, cutout) in self.segment_one(&image.crop(x, y, w, h)?, params)? {
+                let cutout = Cutout { left: cutout.left + x, top: cutout.top + y, ..cutout };
+                all.push((Detection { rect: d.rect.moved(x as f32, y as f32), ..d }, cutout));
+            }
+        }
+        Ok(all)
+    }
+
+    fn segment_one(&self, image: &Image, params: &Params) -> Result<Vec<(Detection, Cutout)>> {
+        let look = self.look(image, params)?;
+        let maps = look.prototypes.as_ref().ok_or_else(|| Error::model(&self.id, "it draws no masks"))?;
+        let prototypes = Prototypes::new(maps, look.input, &look.placement)?;
+        let objects = look.objects.iter().map(|o| {
+            let detection = placed(&o.detection, &look.placement);
+            Ok((detection, prototypes.assemble(&o.coefficients, &detection.rect)?))
+        });
+        objects.filter(|r| r.as_ref().map_or(true, |(d, _)| seen(d))).collect()
+    }
+
+    fn look(&self, image: &Image, params: &Params) -> Result<Look> {
+        let (input, placement) = preprocess::prepare(image, &self.input)?;
+        let &[_, _, height, width] = input.shape() else { return Err(Error::Internal("input shape".into())) };
+        let size = (width as u32, height as u32);
+        let mut outputs = self.session.run(&input)?;
+        let about = |e: Error| match e {
+            Error::Input(message) => Error::model(&self.id, message),
+            other => other,
+        };
+        let mut masks = false;
+        let objects = match &self.head {
+            Head::Yolo { masks: m } => {
+                masks = *m;
+                let found = yolo::decode(&outputs[0], self.labels.len(), params).map_err(about)?;
+                nms(found, Overlap::Union, params.iou, params.agnostic, params.max_det)
+            }
+            Head::EndToEnd { masks: m } => {
+                masks = *m;
+                let mut found = yolo::decode_end_to_end(&outputs[0], self.labels.len(), params).map_err(about)?;
+                found.sort_by(|a, b| better_first(&a.detection, &b.detection));
+                found.truncate(params.max_det);
+                found
+            }
+            Head::Nanodet(levels) => {
+                let mut found = Vec::new();
+                for (level, maps) in levels.iter().zip(outputs.chunks_exact(2)) {
+                    found.extend(nanodet::decode(&maps[0], &maps[1], level.stride, size, params).map_err(about)?);
+                }
+                nms(found, Overlap::Union, params.iou, params.agnostic, params.max_det)
+            }
+        };
+        let prototypes = masks.then(|| outputs.pop()).flatten();
+        Ok(Look { objects, placement, input: size, prototypes })
+    }
+}
+
+fn placed(d: &Detection, placement: &Placement) -> Detection {
+    Detection { rect: placement.to_source(&d.rect), ..*d }
+}
+
+/// Boxes in the padding of a letterbox have nothing left in the picture.
+fn seen(d: &Detection) -> bool {
+    d.rect.area() > 0.0
+}
