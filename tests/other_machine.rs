@@ -90,10 +90,10 @@ fn vectors() {
 #[test]
 #[ignore = "tools/arm-test.sh runs it"]
 fn objects_and_masks() {
-    let records = same_records(&["detect", &repo("examples/people/grace-hopper.jpg")]);
+    let records = same_records(&["detect", "--json", &repo("examples/people/grace-hopper.jpg")]);
     assert!(!records[0]["detections"].as_array().unwrap().is_empty());
     let made = repo("tests/models/made-detect.onnx");
-    same_records(&["detect", "--model", &made, &repo("tests/images/shapes/wide-480x270.png")]);
+    same_records(&["detect", "--json", "--model", &made, &repo("tests/images/shapes/wide-480x270.png")]);
     let (own, other) = (temp(), temp());
     let photo = repo("examples/people/astronaut.jpg");
     for (folder, mut machine) in [(&own, native()), (&other, ocellus())] {

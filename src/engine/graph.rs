@@ -6,7 +6,25 @@
 use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto, ValueInfoProto, tensor_proto::DataType};
 
-/// Replaces every `DequantizeLinear` and every f16-to-f32 `Cast` of a stored tensor by a stored f32 tensor.
+/// Turns every f16 into f32: stored tensors, constants, casts. Few CPUs compute in f16; tract took a hundred times as long.
+pub fn widen_halves(graph: &mut GraphProto) -> Result<(), String> {
+    let attributes = graph.node.iter_mut().flat_map(|n| &mut n.attribute);
+    for tensor in graph.initializer.iter_mut().chain(attributes.filter_map(|a| a.t.as_mut())) {
+        if tensor.data_type == DataType::Float16 as i32 {
+            let halves = raw(tensor)?.chunks_exact(2).map(|b| f16_to_f32(u16::from_le_bytes([b[0], b[1]])));
+            tensor.raw_data = halves.flat_map(f32::to_le_bytes).collect();
+            tensor.data_type = DataType::Float as i32;
+        }
+    }
+    for node in graph.node.iter_mut().filter(|n| n.op_type == "Cast") {
+        for to in node.attribute.iter_mut().filter(|a| a.name == "to" && a.i == DataType::Float16 as i64) {
+            to.i = DataType::Float as i64;
+        }
+    }
+    Ok(())
+}
+
+/// Replaces every `DequantizeLinear` of a stored tensor by a stored f32 tensor.
 pub fn dequantize_weights(graph: &mut GraphProto) -> Result<(), String> {
     let stored: HashMap<String, TensorProto> = graph.initializer.drain(..).map(|t| (t.name.clone(), t)).collect();
     let mut floats = Vec::new();
@@ -32,25 +50,20 @@ pub fn dequantize_weights(graph: &mut GraphProto) -> Result<(), String> {
     Ok(())
 }
 
-/// The f32 tensor that `node` computes from stored tensors alone, if it is one of the two kinds.
+/// The f32 tensor that `node` computes if it is a `DequantizeLinear` of stored tensors.
 fn expand(node: &NodeProto, stored: &HashMap<String, TensorProto>) -> Result<Option<TensorProto>, String> {
     let Some(input) = node.input.first().and_then(|name| stored.get(name)) else { return Ok(None) };
-    let values = match node.op_type.as_str() {
-        "DequantizeLinear" if input.data_type == DataType::Int8 as i32 => {
-            let Some(scale) = node.input.get(1).and_then(|n| stored.get(n)) else { return Ok(None) };
-            let zero = node.input.get(2).filter(|n| !n.is_empty());
-            let zero = match zero.map(|n| stored.get(n)) {
-                None => None,
-                Some(Some(tensor)) => Some(tensor),
-                Some(None) => return Ok(None),
-            };
-            dequantize(node, input, scale, zero)?
-        }
-        "Cast" if input.data_type == DataType::Float16 as i32 && attribute(node, "to") == Some(1) => {
-            raw(input)?.chunks_exact(2).map(|b| f16_to_f32(u16::from_le_bytes([b[0], b[1]]))).collect()
-        }
-        _ => return Ok(None),
+    if node.op_type != "DequantizeLinear" || input.data_type != DataType::Int8 as i32 {
+        return Ok(None);
+    }
+    let Some(scale) = node.input.get(1).and_then(|n| stored.get(n)) else { return Ok(None) };
+    let zero = node.input.get(2).filter(|n| !n.is_empty());
+    let zero = match zero.map(|n| stored.get(n)) {
+        None => None,
+        Some(Some(tensor)) => Some(tensor),
+        Some(None) => return Ok(None),
     };
+    let values = dequantize(node, input, scale, zero)?;
     Ok(Some(TensorProto {
         name: node.output[0].clone(),
         dims: input.dims.clone(),
@@ -175,6 +188,23 @@ mod tests {
             raw_data: raw,
             ..Default::default()
         }
+    }
+
+    #[test]
+    fn halves_are_gone() {
+        let mut graph = GraphProto {
+            initializer: vec![tensor("h", DataType::Float16, &[2], vec![0x00, 0x3c, 0x00, 0xc0])],
+            node: vec![NodeProto {
+                op_type: "Cast".into(),
+                attribute: vec![AttributeProto { name: "to".into(), i: 10, ..Default::default() }],
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        widen_halves(&mut graph).unwrap();
+        let raw: Vec<u8> = [1f32, -2.0].iter().flat_map(|v| v.to_le_bytes()).collect();
+        assert_eq!((graph.initializer[0].data_type, &graph.initializer[0].raw_data), (1, &raw));
+        assert_eq!(attribute(&graph.node[0], "to"), Some(1));
     }
 
     #[test]

@@ -41,6 +41,7 @@ impl Session {
             .map_err(|e| failed(&name, "this is not an ONNX file, or it is damaged", e))?;
         let pb = proto.graph.as_mut().ok_or_else(|| Error::model(&name, "the ONNX file contains no graph"))?;
         let edit = |r: Result<(), String>| r.map_err(|message| Error::model(&name, message));
+        edit(graph::widen_halves(pb))?;
         edit(graph::dequantize_weights(pb))?;
         edit(graph::select_outputs(pb, outputs))?;
         let graph = onnx.parse(&proto, None).map_err(|e| failed(&name, "the graph cannot be read", e))?.model;

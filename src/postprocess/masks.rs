@@ -34,19 +34,24 @@ impl Cutout {
         // A pixel belongs to a box that holds its upper left corner, as in the networks' original code.
         let [x1, y1, x2, y2] = <[f32; 4]>::from(rect.clip(picture.0, picture.1)).map(|v| v.ceil().max(0.0) as u32);
         let (x2, y2) = (x2.max(x1), y2.max(y1));
-        let columns: Vec<Between> = (x1..x2)
-            .map(|x| Between::of((x as f32 + 0.5 - extent.x1) / extent.width() * map.width as f32, map.width))
-            .collect();
-        let mut inside = Vec::with_capacity(columns.len() * (y2 - y1) as usize);
-        let mut line = vec![0f32; map.width];
-        for y in y1..y2 {
-            let row = Between::of((y as f32 + 0.5 - extent.y1) / extent.height() * map.height as f32, map.height);
-            let (a, b) = (&map.data[row.first * map.width..], &map.data[row.second * map.width..]);
-            line.iter_mut().zip(a.iter().zip(b)).for_each(|(v, (a, b))| *v = a + (b - a) * row.share);
-            inside
-                .extend(columns.iter().map(|c| line[c.first] + (line[c.second] - line[c.first]) * c.share > threshold));
-        }
+        let cells = |from: u32, to: u32, start: f32, length: f32, count: usize| -> Vec<Between> {
+            (from..to).map(|p| Between::of((p as f32 + 0.5 - start) / length * count as f32, count)).collect()
+        };
+        let columns = cells(x1, x2, extent.x1, extent.width(), map.width);
+        let rows = cells(y1, y2, extent.y1, extent.height(), map.height);
+        let mut inside = Vec::with_capacity(columns.len() * rows.len());
+        sample(map, &columns, &rows, |v| inside.push(v > threshold));
         Cutout { left: x1, top: y1, width: x2 - x1, height: y2 - y1, inside }
+    }
+}
+
+/// Reads `map` at every crossing of `rows` and `columns`, row by row.
+fn sample(map: &Gray, columns: &[Between], rows: &[Between], mut each: impl FnMut(f32)) {
+    let mut line = vec![0f32; map.width];
+    for row in rows {
+        let (a, b) = (&map.data[row.first * map.width..], &map.data[row.second * map.width..]);
+        line.iter_mut().zip(a.iter().zip(b)).for_each(|(v, (a, b))| *v = a + (b - a) * row.share);
+        columns.iter().for_each(|c| each(line[c.first] + (line[c.second] - line[c.first]) * c.share));
     }
 }
 
@@ -69,11 +74,42 @@ impl Between {
 #[derive(Debug)]
 pub struct Prototypes<'a> {
     maps: &'a Tensor,
-    /// Prototype cells per picture pixel, across and down.
-    scale: (f32, f32),
-    /// The cells that the letterbox's border takes left and above; it may end between two.
-    border: (f32, f32),
+    /// Each cell is first split into so many, across and down, that the letterbox's border ends between two.
+    finer: usize,
+    /// Columns and rows of the split cells.
+    across: Span,
+    down: Span,
     picture: (u32, u32),
+}
+
+/// The cells that a side of the picture takes.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    first: usize,
+    count: usize,
+    /// Cells per pixel of the picture.
+    scale: f32,
+}
+
+impl Span {
+    /// `pad` pixels of the network's input, then `side` pixels of the picture at `scale`; `cells` per input pixel.
+    fn new(pad: f32, side: u32, scale: f32, cells: f32, limit: usize) -> Self {
+        let first = ((pad * cells).round() as usize).min(limit - 1);
+        let count = ((side as f32 * scale * cells).round() as usize).clamp(1, limit - first);
+        Span { first, count, scale: count as f32 / side as f32 }
+    }
+
+    /// The cells under the pixels `from` to `to` of the picture, and one around for the interpolation.
+    fn under(&self, from: f32, to: f32) -> std::ops::Range<usize> {
+        let first = ((from * self.scale - 1.5).max(0.0) as usize).min(self.count - 1);
+        let last = ((to * self.scale + 2.5).max(0.0) as usize).clamp(first + 1, self.count);
+        self.first + first..self.first + last
+    }
+
+    /// The pixel of the picture at which cell `cell` begins.
+    fn pixel(&self, cell: usize) -> f32 {
+        (cell as f32 - self.first as f32) / self.scale
+    }
 }
 
 impl<'a> Prototypes<'a> {
@@ -84,12 +120,19 @@ impl<'a> Prototypes<'a> {
             let found = maps.shape();
             return Err(Error::Input(format!("mask prototypes have the shape {found:?}, expected 1 x C x H x W")));
         };
-        let (across, down) = (columns as f32 / input.0 as f32, rows as f32 / input.1 as f32);
+        let (width, height) = (placement.src_w, placement.src_h);
+        let free = |input: u32, side: u32, scale: f32| input.saturating_sub((side as f32 * scale).round() as u32);
+        let pad = free(input.0, width, placement.scale_x) | free(input.1, height, placement.scale_y);
+        // Ultralytics' choice, for cells of four input pixels: the half of every border falls between two cells.
+        let finer = 4 >> (pad | pad / 2).trailing_zeros().min(2);
+        let cells = |count: usize, input: u32| (count * finer) as f32 / input as f32;
+        let (across, down) = (cells(columns, input.0), cells(rows, input.1));
         Ok(Prototypes {
             maps,
-            scale: (placement.scale_x * across, placement.scale_y * down),
-            border: (placement.pad_left * across, placement.pad_top * down),
-            picture: (placement.src_w, placement.src_h),
+            finer,
+            across: Span::new(placement.pad_left, width, placement.scale_x, across, columns * finer),
+            down: Span::new(placement.pad_top, height, placement.scale_y, down, rows * finer),
+            picture: (width, height),
         })
     }
 
@@ -100,24 +143,32 @@ impl<'a> Prototypes<'a> {
         if coefficients.len() != count {
             return Err(Error::Input(format!("{} mask coefficients for {count} prototypes", coefficients.len())));
         }
-        // Only the cells under the box, and one around for the interpolation.
-        let span = |from: f32, to: f32, cells: usize| {
-            let first = ((from - 1.5).max(0.0) as usize).min(cells - 1);
-            (first, ((to + 2.5).max(0.0) as usize).clamp(first + 1, cells))
+        let (fine_x, fine_y) = (self.across.under(rect.x1, rect.x2), self.down.under(rect.y1, rect.y2));
+        // The whole cells that these are split from, and one around.
+        let whole = |fine: &std::ops::Range<usize>, limit: usize| {
+            (fine.start / self.finer).saturating_sub(1)..(fine.end.div_ceil(self.finer) + 1).min(limit)
         };
-        let ((sx, sy), (left, top)) = (self.scale, self.border);
-        let (x1, x2) = span(left + rect.x1 * sx, left + rect.x2 * sx, columns);
-        let (y1, y2) = span(top + rect.y1 * sy, top + rect.y2 * sy, rows);
-        let mut sum = Gray::filled(x2 - x1, y2 - y1, 0.0);
+        let (x, y) = (whole(&fine_x, columns), whole(&fine_y, rows));
+        let mut sum = Gray::filled(x.len(), y.len(), 0.0);
         for (map, coefficient) in self.maps.data().chunks_exact(rows * columns).zip(coefficients) {
-            for (y, line) in (y1..y2).zip(sum.data.chunks_exact_mut(x2 - x1)) {
-                let cells = &map[y * columns + x1..y * columns + x2];
+            for (row, line) in y.clone().zip(sum.data.chunks_exact_mut(x.len())) {
+                let cells = &map[row * columns..][x.clone()];
                 line.iter_mut().zip(cells).for_each(|(sum, cell)| *sum += coefficient * cell);
             }
         }
-        let (across, down) = (|cell: usize| (cell as f32 - left) / sx, |cell: usize| (cell as f32 - top) / sy);
-        let extent = Rect { x1: across(x1), y1: down(y1), x2: across(x2), y2: down(y2) };
-        Ok(Cutout::above(&sum, &extent, rect, self.picture, 0.0))
+        let split = |fine: &std::ops::Range<usize>, whole: &std::ops::Range<usize>| -> Vec<Between> {
+            let at = |cell: usize| (cell as f32 + 0.5) / self.finer as f32 - whole.start as f32;
+            fine.clone().map(|cell| Between::of(at(cell), whole.len())).collect()
+        };
+        let mut fine = Gray { width: fine_x.len(), height: fine_y.len(), data: Vec::new() };
+        sample(&sum, &split(&fine_x, &x), &split(&fine_y, &y), |v| fine.data.push(v));
+        let extent = Rect {
+            x1: self.across.pixel(fine_x.start),
+            y1: self.down.pixel(fine_y.start),
+            x2: self.across.pixel(fine_x.end),
+            y2: self.down.pixel(fine_y.end),
+        };
+        Ok(Cutout::above(&fine, &extent, rect, self.picture, 0.0))
     }
 }
 

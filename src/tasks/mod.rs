@@ -5,3 +5,11 @@ pub mod embed;
 pub mod evaluate;
 pub mod inspect;
 pub mod mask;
+
+/// Runs one stage and logs how long it took (`OCELLUS_LOG=ocellus=debug`).
+fn timed<T>(stage: &str, work: impl FnOnce() -> T) -> T {
+    let start = std::time::Instant::now();
+    let result = work();
+    log::debug!("{stage} {:.2} ms", start.elapsed().as_secs_f64() * 1000.0);
+    result
+}

@@ -43,7 +43,7 @@ def peer_ms(net, side, runs):
 
 
 def ocellus_ms(binary, recipe, pictures):
-    """Milliseconds of each inspection as the program reports them, and of its stages (OCELLUS_LOG=debug)."""
+    """Milliseconds of each inspection as the program reports them, and of its stages (OCELLUS_LOG=ocellus=debug)."""
     command = [binary, "inspect", "--recipe", recipe, "--json", "--quiet", "--threads", "1", *pictures]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OCELLUS_LOG": "ocellus=debug"})
     whole = [json.loads(line)["ms"] for line in done.stdout.splitlines()]

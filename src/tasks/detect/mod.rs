@@ -13,6 +13,7 @@ use crate::postprocess::masks::{Cutout, Prototypes};
 use crate::postprocess::nms::{Overlap, better_first, nms};
 use crate::postprocess::{nanodet, yolo};
 use crate::preprocess::{self, Placement};
+use crate::tasks::timed;
 use crate::tensor::Tensor;
 pub use tiles::Tiles;
 
@@ -120,6 +121,9 @@ impl Detector {
     /// whole, for objects that are small in it.
     pub fn detect(&self, image: &Image, params: &Params, tiles: Option<Tiles>) -> Result<Vec<Detection>> {
         let one = |part: &Image| -> Result<Vec<Detection>> {
+            if self.has_masks() {
+                return Ok(self.segment_one(part, params)?.into_iter().map(|(d, _)| d).collect());
+            }
             let look = self.look(part, params)?;
             Ok(look.objects.iter().map(|o| placed(&o.detection, &look.placement)).filter(seen).collect())
         };
@@ -153,46 +157,48 @@ impl Detector {
         let look = self.look(image, params)?;
         let maps = look.prototypes.as_ref().ok_or_else(|| Error::model(&self.id, "it draws no masks"))?;
         let prototypes = Prototypes::new(maps, look.input, &look.placement)?;
-        let objects = look.objects.iter().map(|o| {
+        let object = |o: &Candidate| -> Result<(Detection, Cutout)> {
             let detection = placed(&o.detection, &look.placement);
             Ok((detection, prototypes.assemble(&o.coefficients, &detection.rect)?))
-        });
-        objects.filter(|r| r.as_ref().map_or(true, |(d, _)| seen(d))).collect()
+        };
+        let mut objects = timed("masks", || look.objects.iter().map(object).collect::<Result<Vec<_>>>())?;
+        // As in Ultralytics, what has not one pixel is no object.
+        objects.retain(|(_, cutout)| cutout.inside.contains(&true));
+        Ok(objects)
     }
 
     fn look(&self, image: &Image, params: &Params) -> Result<Look> {
-        let (input, placement) = preprocess::prepare(image, &self.input)?;
+        let (input, placement) = timed("prepare", || preprocess::prepare(image, &self.input))?;
         let &[_, _, height, width] = input.shape() else { return Err(Error::Internal("input shape".into())) };
         let size = (width as u32, height as u32);
-        let mut outputs = self.session.run(&input)?;
-        let about = |e: Error| match e {
+        let mut outputs = timed("network", || self.session.run(&input))?;
+        let objects = timed("decode", || self.decode(&outputs, size, params)).map_err(|e| match e {
             Error::Input(message) => Error::model(&self.id, message),
             other => other,
-        };
-        let mut masks = false;
-        let objects = match &self.head {
-            Head::Yolo { masks: m } => {
-                masks = *m;
-                let found = yolo::decode(&outputs[0], self.labels.len(), params).map_err(about)?;
-                nms(found, Overlap::Union, params.iou, params.agnostic, params.max_det)
-            }
-            Head::EndToEnd { masks: m } => {
-                masks = *m;
-                let mut found = yolo::decode_end_to_end(&outputs[0], self.labels.len(), params).map_err(about)?;
+        })?;
+        let prototypes = if self.has_masks() { outputs.pop() } else { None };
+        Ok(Look { objects, placement, input: size, prototypes })
+    }
+
+    /// The objects that the head's `outputs` for an input of `size` (width, height) say, suppressed, boxes in input pixels.
+    fn decode(&self, outputs: &[Tensor], size: (u32, u32), params: &Params) -> Result<Vec<Candidate>> {
+        let found = match &self.head {
+            Head::EndToEnd { .. } => {
+                let mut found = yolo::decode_end_to_end(&outputs[0], self.labels.len(), params)?;
                 found.sort_by(|a, b| better_first(&a.detection, &b.detection));
                 found.truncate(params.max_det);
-                found
+                return Ok(found);
             }
+            Head::Yolo { .. } => yolo::decode(&outputs[0], self.labels.len(), params)?,
             Head::Nanodet(levels) => {
                 let mut found = Vec::new();
                 for (level, maps) in levels.iter().zip(outputs.chunks_exact(2)) {
-                    found.extend(nanodet::decode(&maps[0], &maps[1], level.stride, size, params).map_err(about)?);
+                    found.extend(nanodet::decode(&maps[0], &maps[1], level.stride, size, params)?);
                 }
-                nms(found, Overlap::Union, params.iou, params.agnostic, params.max_det)
+                found
             }
         };
-        let prototypes = masks.then(|| outputs.pop()).flatten();
-        Ok(Look { objects, placement, input: size, prototypes })
+        Ok(nms(found, Overlap::Union, params.iou, params.agnostic, params.max_det))
     }
 }
 

@@ -24,6 +24,7 @@ use crate::image::{Gray, Image};
 use crate::models::Model;
 use crate::postprocess::blobs;
 use crate::recipe::{Align, AlignMode, Method, Recipe, Region};
+use crate::tasks::timed;
 use features::FeatureNet;
 use frame::{Frame, View};
 use memory::Memory;
@@ -266,12 +267,4 @@ fn check_size(photo: &Image, size: (u32, u32)) -> Result<()> {
         size.0,
         size.1
     )))
-}
-
-/// Runs one stage and logs how long it took (`OCELLUS_LOG=debug`).
-fn timed<T>(stage: &str, work: impl FnOnce() -> T) -> T {
-    let start = std::time::Instant::now();
-    let result = work();
-    log::debug!("{stage} {:.2} ms", start.elapsed().as_secs_f64() * 1000.0);
-    result
 }

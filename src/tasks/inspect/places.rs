@@ -13,10 +13,10 @@ use super::memory::{Scored, Store, loaded};
 use super::pixels;
 use super::posed::Posed;
 use super::texture::Texture;
-use super::timed;
 use crate::error::{Error, Result};
 use crate::image::{Gray, Image};
 use crate::recipe::Method;
+use crate::tasks::timed;
 use crate::tensor::Tensor;
 use rayon::prelude::*;
 
