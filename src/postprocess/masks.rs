@@ -124,7 +124,7 @@ impl<'a> Prototypes<'a> {
         let free = |input: u32, side: u32, scale: f32| input.saturating_sub((side as f32 * scale).round() as u32);
         let pad = free(input.0, width, placement.scale_x) | free(input.1, height, placement.scale_y);
         // Ultralytics' choice, for cells of four input pixels: the half of every border falls between two cells.
-        let finer = 4 >> (pad | pad / 2).trailing_zeros().min(2);
+        let finer = 4 >> (pad | (pad / 2)).trailing_zeros().min(2);
         let cells = |count: usize, input: u32| (count * finer) as f32 / input as f32;
         let (across, down) = (cells(columns, input.0), cells(rows, input.1));
         Ok(Prototypes {
