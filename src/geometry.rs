@@ -159,6 +159,75 @@ impl Similarity {
     }
 }
 
+/// Four corners, clockwise from the top left of what they surround (a line of text: of its first letter), in source pixels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Quad(pub [(f32, f32); 4]);
+
+impl From<Rect> for Quad {
+    fn from(rect: Rect) -> Self {
+        Quad(rect.corners())
+    }
+}
+
+impl Quad {
+    /// Length of the longer one of the upper and the lower side.
+    pub fn width(&self) -> f32 {
+        self.side(0, 1).max(self.side(2, 3))
+    }
+
+    /// Length of the longer one of the left and the right side.
+    pub fn height(&self) -> f32 {
+        self.side(0, 3).max(self.side(1, 2))
+    }
+
+    fn side(&self, a: usize, b: usize) -> f32 {
+        let (a, b) = (self.0[a], self.0[b]);
+        (a.0 - b.0).hypot(a.1 - b.1)
+    }
+
+    /// Every corner changed.
+    pub fn map(&self, change: impl Fn((f32, f32)) -> (f32, f32)) -> Quad {
+        Quad(self.0.map(change))
+    }
+
+    /// The box around it.
+    pub fn bounds(&self) -> Rect {
+        Rect::around(self.0)
+    }
+
+    /// The perspective map that takes the rectangle from (0, 0) to (`width`, `height`) to this quad, corner to corner
+    /// (Heckbert 1989, "Fundamentals of Texture Mapping and Image Warping").
+    pub fn projection(&self, width: f32, height: f32) -> Projection {
+        let [(x0, y0), (x1, y1), (x2, y2), (x3, y3)] = self.0.map(|(x, y)| (f64::from(x), f64::from(y)));
+        let (sx, sy) = (x0 - x1 + x2 - x3, y0 - y1 + y2 - y3);
+        let (ax, ay, bx, by) = (x1 - x2, y1 - y2, x3 - x2, y3 - y2);
+        let det = ax * by - bx * ay;
+        // A quad without area has no perspective.
+        let (g, h) = if det == 0.0 { (0.0, 0.0) } else { ((sx * by - bx * sy) / det, (ax * sy - sx * ay) / det) };
+        let (w, v) = (f64::from(width), f64::from(height));
+        let across = [(x1 - x0 + g * x1) / w, (y1 - y0 + g * y1) / w, g / w];
+        let down = [(x3 - x0 + h * x3) / v, (y3 - y0 + h * y3) / v, h / v];
+        Projection { across, down, origin: [x0, y0] }
+    }
+}
+
+/// A perspective map of the plane.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Projection {
+    across: [f64; 3],
+    down: [f64; 3],
+    origin: [f64; 2],
+}
+
+impl Projection {
+    /// Where the point lies after the map.
+    pub fn apply(&self, x: f64, y: f64) -> (f64, f64) {
+        let of = |i: usize| self.across[i] * x + self.down[i] * y;
+        let scale = of(2) + 1.0;
+        ((of(0) + self.origin[0]) / scale, (of(1) + self.origin[1]) / scale)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,6 +239,16 @@ mod tests {
         assert_eq!(a.iou(&a), 1.0);
         assert_eq!(a.iou(&Rect::from_xywh(20.0, 0.0, 5.0, 5.0)), 0.0);
         assert!((a.iou(&Rect::from_xywh(5.0, 0.0, 10.0, 10.0)) - 1.0 / 3.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn corners_go_to_corners() {
+        let quad = Quad([(10.0, 5.0), (90.0, 12.0), (80.0, 60.0), (4.0, 40.0)]);
+        let map = quad.projection(200.0, 50.0);
+        for ((x, y), (u, v)) in [(0.0, 0.0), (200.0, 0.0), (200.0, 50.0), (0.0, 50.0)].into_iter().zip(quad.0) {
+            let (p, q) = map.apply(x, y);
+            assert!((p - f64::from(u)).abs() < 1e-4 && (q - f64::from(v)).abs() < 1e-4, "{p} {q} for {u} {v}");
+        }
     }
 
     proptest! {

@@ -2,7 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::image::Image;
-use image::{DynamicImage, ImageDecoder, ImageReader};
+use image::metadata::Orientation;
+use image::{DynamicImage, GrayImage, ImageDecoder, ImageReader};
 use std::ffi::OsStr;
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
@@ -137,6 +138,13 @@ fn read_file(path: &Path) -> Result<Vec<u8>> {
 /// Decodes `bytes` (JPEG, PNG, BMP, TIFF, WebP or PNM, told by content) to 8-bit RGB. 16-bit samples are
 /// scaled down, gray is repeated, transparency is laid over white, EXIF orientation is applied.
 pub fn decode(name: &str, bytes: &[u8], limits: &Limits) -> Result<Image> {
+    let (mut picture, orientation) = as_stored(name, bytes, limits)?;
+    picture.apply_orientation(orientation);
+    to_rgb(picture)
+}
+
+/// The pixels as stored, and how they are to be turned.
+fn as_stored(name: &str, bytes: &[u8], limits: &Limits) -> Result<(DynamicImage, Orientation)> {
     let bad = |message: String, source: Option<image::ImageError>| Error::Image {
         name: name.to_string(),
         message,
@@ -183,9 +191,27 @@ pub fn decode(name: &str, bytes: &[u8], limits: &Limits) -> Result<Image> {
     memory.max_alloc = Some(limits.max_pixels.saturating_mul(16).max(64 << 20));
     decoder.set_limits(memory).map_err(damaged)?;
     let orientation = decoder.orientation().map_err(damaged)?;
-    let mut picture = DynamicImage::from_decoder(decoder).map_err(damaged)?;
-    picture.apply_orientation(orientation);
-    to_rgb(picture)
+    Ok((DynamicImage::from_decoder(decoder).map_err(damaged)?, orientation))
+}
+
+/// How the stored pixels of a picture are turned and mirrored to be seen as they were photographed; not at all where the
+/// file does not say or cannot be read.
+pub fn orientation(bytes: &[u8]) -> Orientation {
+    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().ok();
+    let decoder = reader.and_then(|r| r.into_decoder().ok());
+    decoder.and_then(|mut d| d.orientation().ok()).unwrap_or(Orientation::NoTransforms)
+}
+
+/// A mask in one of the formats of pictures: luma, and black where it is transparent. Orientation is not applied.
+pub fn decode_mask(name: &str, bytes: &[u8], limits: &Limits) -> Result<GrayImage> {
+    let picture = as_stored(name, bytes, limits)?.0;
+    if !picture.color().has_alpha() {
+        return Ok(picture.into_luma8());
+    }
+    let pixels = picture.into_luma_alpha8();
+    let over_black = |p: &image::LumaA<u8>| (u16::from(p.0[0]) * u16::from(p.0[1]) / 255) as u8;
+    let data = pixels.pixels().map(over_black).collect();
+    GrayImage::from_raw(pixels.width(), pixels.height(), data).ok_or_else(|| Error::Internal("a mask's size".into()))
 }
 
 /// Whether a JPEG has its end marker. The decoder fills what is missing with gray, and gray could pass an inspection.

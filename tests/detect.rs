@@ -180,6 +180,29 @@ fn label_files() {
 
     run(["detect", "--model", &model, "--format", "csv", &pictures]).assert_error(&["--format", "--out"]);
     run(["detect", "--format", "csv", "--out", text(folder.path()), &pictures]).assert_error(&["directory"]);
+    run(["detect", "--format", "coco", "--out", &at(&folder, "none/"), &pictures]).assert_error(&["directory"]);
+
+    // A picture is never overwritten, and labels are matched by name.
+    let pair = at(&folder, "pair");
+    std::fs::create_dir_all(at(&pair, "b")).unwrap();
+    let picture = repo("tests/images/shapes/small-61x48.png");
+    for name in ["a.txt", "a.png", "b/a.png", "classes.png"] {
+        std::fs::copy(&picture, at(&pair, name)).unwrap();
+    }
+    let label = |out: &str, pictures: &[&str]| {
+        run(["detect", "--format", "yolo", "--out", out].iter().chain(pictures)).assert_error(&[]);
+    };
+    label(&pair, &[&at(&pair, "a.txt")]);
+    assert_eq!(std::fs::read(at(&pair, "a.txt")).unwrap(), std::fs::read(&picture).unwrap());
+    let out = at(&folder, "pair-labels");
+    label(&out, &[&at(&pair, "a.png"), &at(&pair, "b/a.png")]);
+    label(&out, &[&at(&pair, "classes.png")]);
+    std::fs::remove_file(at(&pair, "classes.png")).unwrap();
+    run(["detect", "--format", "yolo", "--out", &out, &pair]).assert_quiet(0);
+    assert_eq!(
+        (names(&out), names(at(&out, "b"))),
+        (vec!["a.txt".into(), "b".into(), "classes.txt".into()], vec!["a.txt".to_string()])
+    );
 }
 
 fn text(path: &std::path::Path) -> &str {
@@ -239,6 +262,22 @@ fn files_that_are_no_detectors() {
     // A network for something else: what is supported and what was found.
     let classifier = std::fs::read(repo("models/mobilenetv2.onnx")).unwrap();
     try_bytes(&classifier, &["YOLOv8", "end-to-end", "features", "1x1280"]);
+    run(["detect", "--model", &repo("README.md"), &connector("good/01.jpg")]).assert_error(&["export", "ONNX"]);
+    // A description that does not fit: two labels for three rows of scores.
+    let described = at(&folder, "described.onnx");
+    std::fs::copy(repo("tests/models/made-detect.onnx"), &described).unwrap();
+    let manifest = std::fs::read_to_string(repo("models/models.toml")).unwrap();
+    let nanodet = manifest.split("[[model]]").find(|m| m.contains("nanodet-g")).unwrap();
+    let mut table: toml::Table = toml::from_str(nanodet).unwrap();
+    let hash = ocellus::models::sha256_hex(&std::fs::read(&described).unwrap());
+    table.insert("sha256".into(), hash.into());
+    table.insert("labels".into(), vec!["a", "b"].into());
+    let mut input = table.remove("model").unwrap()["input"].clone();
+    input["size"] = vec![320i64, 320].into();
+    table.insert("input".into(), input);
+    table.insert("outputs".into(), toml::Table::from_iter([("yolo".to_string(), "output0".into())]).into());
+    std::fs::write(at(&folder, "described.toml"), toml::to_string(&table).unwrap()).unwrap();
+    run(["detect", "--model", &described, &connector("good/01.jpg")]).assert_error(&["2 labels", "1 x 6 x cells"]);
 }
 
 #[test]

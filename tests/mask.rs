@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{at, names, repo, run, temp};
+use common::{at, jpeg, names, repo, run, temp, with_orientation};
 use image::GrayImage;
 use serde_json::Value;
 use std::path::Path;
@@ -118,8 +118,20 @@ fn masks_are_merged() {
     for (x, y, p) in merged.enumerate_pixels() {
         assert_eq!(p.0[0], if x < 240 { 0 } else { alone.get_pixel(x, y).0[0] }, "{x} {y}");
     }
+    // Transparent is not masked, whatever colour lies below.
+    let strip = image::RgbaImage::from_fn(480, 270, |x, _| image::Rgba([255, 255, 255, if x < 100 { 255 } else { 0 }]));
+    strip.save(at(&old, "wide-480x270.png")).unwrap();
+    let plain = ["mask", "--json", "--model", &seg(), "--out", &out, "--merge", &old, &picture];
+    assert_eq!(run(plain).record()["merged"], true);
+    let merged = open(&out, "wide-480x270.png");
+    assert!(merged.get_pixel(99, 5).0[0] == 255 && merged.get_pixel(470, 5).0[0] == 0);
+    // A folder that has none, and what is no folder.
+    let none = run(["mask", "--model", &seg(), "--convention", "metashape", "--merge", &old, "--out", &out, &picture]);
+    assert!(none.code == Some(0) && none.stderr.contains("1 of 1 photographs had no mask"), "{none:?}");
+    run(args.iter().chain(&["--merge", &picture])).assert_error(&["not a folder"]);
     GrayImage::new(3, 3).save(at(&old, name)).unwrap();
-    run(args.iter().chain(&["--merge", &old])).assert_error(&["3x3", "480x270"]);
+    let wrong = run(args.iter().chain(&["--merge", &old]));
+    assert!(wrong.code == Some(2) && wrong.stderr.contains("is 3x3, the picture is 480x270"), "{wrong:?}");
 }
 
 #[test]
@@ -134,17 +146,97 @@ fn a_batch_is_resumed() {
     let resumed = run(args.iter().chain(&["--resume"]));
     assert_eq!((resumed.code, resumed.stdout.lines().count()), (Some(0), 1), "{resumed:?}");
     assert!(resumed.stderr.contains("5 of 6"), "{resumed:?}");
+    let records = run(args.iter().chain(&["--resume", "--json", "--quiet"])).records();
+    assert!(records.len() == 6 && records.iter().all(|r| r["status"] == "skipped"), "{records:?}");
     assert!(Path::new(&missing).is_file());
 }
 
+/// COLMAP reads photographs as they are stored, so its masks lie like that; the others are as the picture is seen.
+#[test]
+fn turned_photographs() {
+    let folder = temp();
+    let seen = image::open(repo("tests/images/shapes/photo-333x500.png")).unwrap().into_rgb8();
+    // Orientation 6: stored lying on its left side.
+    let stored = with_orientation(&jpeg(&image::imageops::rotate270(&seen)), 6);
+    let photo = at(&folder, "p.jpg");
+    std::fs::write(&photo, stored).unwrap();
+    let out = at(&folder, "m");
+    run(["mask", "--model", &seg(), "--out", &out, &photo]).assert_quiet(0);
+    run(["mask", "--model", &seg(), "--convention", "colmap", "--invert", "--out", &out, &photo]).assert_quiet(0);
+    let (upright, lying) = (open(&out, "p.png"), open(&out, "p.jpg.png"));
+    assert_eq!((upright.dimensions(), lying.dimensions()), ((333, 500), (500, 333)));
+    assert_eq!(image::imageops::rotate90(&lying), upright);
+    assert!(upright.pixels().any(|p| p.0[0] > 0));
+    // What is merged is turned too.
+    let again =
+        ["mask", "--model", &seg(), "--convention", "colmap", "--invert", "--merge", &out, "--out", &out, &photo];
+    run(again).assert_quiet(0);
+    assert_eq!(open(&out, "p.jpg.png"), lying);
+}
+
+/// RealityCapture wants masks beside the photographs: they are not masked themselves the next time.
+#[test]
+fn masks_beside_photographs() {
+    let folder = temp();
+    let photos = at(&folder, "photos");
+    std::fs::create_dir(&photos).unwrap();
+    std::fs::copy(repo("tests/images/shapes/plain-320x320.png"), at(&photos, "a.png")).unwrap();
+    for more in [&[][..], &["--resume"]] {
+        let args = ["mask", "--model", &seg(), "--convention", "realitycapture", "--out", &photos, &photos];
+        let out = run(args.iter().chain(more));
+        assert_eq!(out.code, Some(0), "{out:?}");
+        assert_eq!(names(&photos), ["a.png", "a.png.mask.png"]);
+    }
+    let preview = [
+        "mask",
+        "--model",
+        &seg(),
+        "--out",
+        &photos,
+        "--preview",
+        &photos,
+        &repo("tests/images/shapes/tall-97x411.png"),
+    ];
+    run(preview).assert_error(&["two results"]);
+}
+
+/// A person larger than the tiles is masked as without them, or more.
+#[test]
+fn tiles_only_add() {
+    let folder = temp();
+    let photo = image::open(repo(PERSON)).unwrap().into_rgb8();
+    let large = image::imageops::resize(&photo, 1024, 1024, image::imageops::FilterType::Triangle);
+    let picture = at(&folder, "large.png");
+    large.save(&picture).unwrap();
+    let mask = |more: &[&str]| {
+        let out =
+            run(["mask", "--json", "--out", folder.path().join("m").to_str().unwrap(), &picture].iter().chain(more));
+        (open(folder.path().join("m"), "large.png"), out.record())
+    };
+    let ((whole, one), (tiled, objects)) = (mask(&[]), mask(&["--tile", "400"]));
+    assert!(whole.pixels().zip(tiled.pixels()).all(|(a, b)| b.0[0] >= a.0[0]));
+    let people =
+        |r: &Value| r["objects"].as_array().unwrap().iter().filter(|o| o["score"].as_f64() > Some(0.5)).count();
+    assert_eq!((people(&one), people(&objects)), (1, 1), "{objects}");
+    let found = run(["detect", "--json", "--classes", "person", "--conf", "0.5", "--tile", "400", &picture]).record();
+    assert_eq!(found["detections"].as_array().unwrap().len(), 1, "{found}");
+}
+
 /// An object across the seam of a panorama is masked on both sides as it would be in the middle.
+/// Turned by half, the network sees the very same picture; elsewhere objects lie otherwise on its grid, and this small one
+/// draws them a little differently.
 #[test]
 fn the_seam_of_a_panorama() {
+    across_the_seam(480, 0.98);
+    across_the_seam(400, 0.8);
+}
+
+fn across_the_seam(seam: u32, least: f64) {
     let folder = temp();
     let photo = image::open(repo("tests/images/shapes/wide-480x270.png")).unwrap().into_rgb8();
     let mut middle = image::RgbImage::from_pixel(960, 480, image::Rgb([120, 120, 120]));
     image::imageops::replace(&mut middle, &photo, 240, 100);
-    let turned = image::RgbImage::from_fn(960, 480, |x, y| *middle.get_pixel((x + 480) % 960, y));
+    let turned = image::RgbImage::from_fn(960, 480, |x, y| *middle.get_pixel((x + seam) % 960, y));
     middle.save(at(&folder, "middle.png")).unwrap();
     turned.save(at(&folder, "turned.png")).unwrap();
     let mask = |name: &str, more: &[&str]| {
@@ -158,9 +250,9 @@ fn the_seam_of_a_panorama() {
     let (whole, expected) = mask("middle", &[]);
     let (cut, _) = mask("turned", &[]);
     let (around, found) = mask("turned", &["--equirect"]);
-    let back = |m: &GrayImage| GrayImage::from_fn(960, 480, |x, y| *m.get_pixel((x + 480) % 960, y));
+    let back = |m: &GrayImage| GrayImage::from_fn(960, 480, |x, y| *m.get_pixel((x + 960 - seam) % 960, y));
     let against = |m: &GrayImage| iou(back(m).pixels().map(|p| p.0[0] > 127), whole.pixels().map(|p| p.0[0] > 127));
-    assert!(against(&around) > 0.98, "{}", against(&around));
+    assert!(against(&around) > least, "{}", against(&around));
     assert!(against(&around) > against(&cut));
     let across = |r: &Value| {
         let objects = r["objects"].as_array().unwrap();
@@ -181,6 +273,7 @@ fn growing_softening_and_leaving_out() {
     };
     let count = |m: &GrayImage| m.pixels().filter(|p| p.0[0] > 127).count();
     let (plain, grown, soft) = (mask(&[]), mask(&["--dilate", "5"]), mask(&["--feather", "6"]));
+    assert!(plain.pixels().zip(soft.pixels()).all(|(a, b)| b.0[0] >= a.0[0]));
     assert!(plain.pixels().zip(grown.pixels()).all(|(a, b)| b.0[0] >= a.0[0]) && count(&grown) > count(&plain) + 100);
     assert!(plain.pixels().all(|p| matches!(p.0[0], 0 | 255)));
     assert!(soft.pixels().filter(|p| !matches!(p.0[0], 0 | 255)).count() > 100);
@@ -195,10 +288,13 @@ fn bad_arguments() {
     let bad =
         |args: &[&str], words: &[&str]| run(["mask", "--out", &out, &person].iter().chain(args)).assert_error(words);
     bad(&["--classes", "car"], &["--model", "people"]);
+    bad(&["--classes", ","], &["names no class"]);
+    run(["mask", "--classes", "Person", "--out", &out, &person]).assert_quiet(0);
+    run(["mask", "--classes", "0", "--out", &out, &person]).assert_quiet(0);
     bad(&["--model", &repo("tests/models/made-detect.onnx")], &["no masks", "-seg"]);
     bad(&["--model", "selfie-segmentation"], &["selfie-segmentation", "detect"]);
     bad(&["--convention", "odm"], &["odm", "colmap"]);
-    bad(&["--dilate", "300"], &["300"]);
+    bad(&["--dilate", "300"], &["300", "255"]);
     bad(&[&repo("tests/images/detect/astronaut.jpg")], &["astronaut.png", "two"]);
     run(["mask", "--out", &repo("tests/images/shapes"), "--model", &seg(), &shapes()]).assert_error(&["overwritten"]);
     run(["mask", &person]).assert_error(&["--out"]);

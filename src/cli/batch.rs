@@ -50,7 +50,8 @@ pub fn run<T: Send>(
     let progress = progress(sources.len() as u64, options.quiet, "images");
     let next = AtomicUsize::new(0);
     let stop = AtomicBool::new(false);
-    let (sender, receiver) = mpsc::channel();
+    // Bounded: when nobody reads what is printed, the work waits instead of piling up.
+    let (sender, receiver) = mpsc::sync_channel(2 * options.threads);
     std::thread::scope(|scope| {
         for _ in 0..options.threads.min(sources.len()) {
             let (sender, next, stop, work) = (sender.clone(), &next, &stop, &work);

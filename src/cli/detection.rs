@@ -35,6 +35,11 @@ pub fn share(text: &str) -> Result<f32, String> {
     }
 }
 
+/// A number of pixels from 0 to 255.
+pub fn byte(text: &str) -> Result<u8, String> {
+    text.parse().map_err(|_| format!("{text:?} is not a whole number from 0 to 255"))
+}
+
 /// Which objects are wanted, as the flags say it.
 #[derive(Debug)]
 pub struct Wanted<'a> {
@@ -51,15 +56,30 @@ impl Wanted<'_> {
     pub fn params(&self, detector: &Detector) -> Result<Params> {
         let class_conf =
             self.class_conf.iter().map(|c| Ok((class(detector, &c.name)?, c.conf))).collect::<Result<_>>()?;
-        let names = self.classes.map(|list| list.split(',').map(str::trim).filter(|n| !n.is_empty()));
+        let classes = self.classes.map(|list| classes(detector, list)).transpose()?;
+        if self.max_det == 0 {
+            return Err(Error::Usage("--max-det is 0, expected 1 or more".into()));
+        }
         Ok(Params {
             conf: self.conf,
             class_conf,
             iou: self.iou.unwrap_or_else(|| detector.default_iou()),
             max_det: self.max_det,
-            classes: names.map(|names| names.map(|n| class(detector, n)).collect()).transpose()?,
+            classes,
             agnostic: self.agnostic,
         })
+    }
+}
+
+/// The numbers of the classes in a list with commas. A name that has commas itself is found if it stands alone.
+fn classes(detector: &Detector, list: &str) -> Result<Vec<usize>> {
+    if let Ok(one) = class(detector, list) {
+        return Ok(vec![one]);
+    }
+    let names: Vec<&str> = list.split(',').map(str::trim).filter(|n| !n.is_empty()).collect();
+    match names.is_empty() {
+        true => Err(Error::Usage("--classes names no class".into())),
+        false => names.into_iter().map(|n| class(detector, n)).collect(),
     }
 }
 
@@ -120,6 +140,9 @@ impl FromStr for Format {
     }
 }
 
+/// The list of classes beside the label files of `yolo`.
+const CLASSES: &str = "classes.txt";
+
 /// Label files that are being written.
 #[derive(Debug)]
 pub struct Labels<'a> {
@@ -134,16 +157,31 @@ pub struct Labels<'a> {
 
 impl<'a> Labels<'a> {
     /// Checks that they can be written: `out` is a folder for `yolo` and `voc`, a file for `coco` and `csv`.
-    pub fn new(format: Format, out: &Path, labels: &'a [String], sources: &[Source]) -> Result<Self> {
-        let stems = || sources.iter().map(Source::stem);
-        let files = match format {
-            Format::Yolo => output::unique_names(stems(), out, "txt"),
-            Format::Voc => output::unique_names(stems(), out, "xml"),
-            Format::Coco | Format::Csv => Vec::new(),
+    pub fn new(
+        format: Format,
+        out: &Path,
+        labels: &'a [String],
+        arguments: &[String],
+        sources: &[Source],
+    ) -> Result<Self> {
+        let ending = match format {
+            Format::Yolo => Some("txt"),
+            Format::Voc => Some("xml"),
+            Format::Coco | Format::Csv => None,
         };
-        match format {
-            Format::Yolo | Format::Voc => output::check_folder(out)?,
-            Format::Coco | Format::Csv => {
+        let files = ending.map_or_else(|| Ok(Vec::new()), |e| output::names_below(out, arguments, sources, e))?;
+        match ending {
+            Some(_) => {
+                let list = out.join(CLASSES);
+                if format == Format::Yolo && files.contains(&list) {
+                    let message = format!("{CLASSES} is the list of classes beside the labels; rename the picture");
+                    return Err(Error::Usage(message));
+                }
+                output::check_folder(out)?;
+                output::check_apart(&files, sources)?;
+                output::check_apart(&[list], sources)?;
+            }
+            None => {
                 output::check_file(out)?;
                 output::check_apart(&[out.to_path_buf()], sources)?;
             }
@@ -166,9 +204,7 @@ impl<'a> Labels<'a> {
     /// Writes what is one file for all; `classes.txt` beside the label files of `yolo`.
     pub fn finish(self) -> Result<()> {
         match self.format {
-            Format::Yolo => {
-                output::write_file(&self.out.join("classes.txt"), (self.labels.join("\n") + "\n").as_bytes())
-            }
+            Format::Yolo => output::write_file(&self.out.join(CLASSES), (self.labels.join("\n") + "\n").as_bytes()),
             Format::Voc => Ok(()),
             Format::Coco => output::write_file(&self.out, self.coco.finish(self.labels)?.as_bytes()),
             Format::Csv => output::write_file(&self.out, self.csv.as_bytes()),

@@ -11,6 +11,7 @@ mod evaluation;
 mod masks;
 mod output;
 mod recipes;
+mod text_lines;
 
 use crate::error::{Error, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};

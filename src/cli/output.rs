@@ -1,5 +1,6 @@
 //! Standard output, standard error and files: whole lines, whole files, or nothing.
 
+use super::args::restore_stdin;
 use crate::error::{Error, Result};
 use crate::input::Source;
 use std::collections::HashSet;
@@ -8,13 +9,16 @@ use std::path::{Path, PathBuf};
 
 /// Writes one line of results to standard output.
 pub fn line(text: &str) -> Result<()> {
+    self::text(&format!("{text}\n"))
+}
+
+/// Writes whole lines of results, or nothing, to standard output.
+pub fn text(text: &str) -> Result<()> {
     let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.write_all(b"\n")).and_then(|()| stdout.flush()).map_err(
-        |e| match e.kind() {
-            io::ErrorKind::BrokenPipe => Error::ClosedPipe,
-            _ => Error::io("<stdout>", "write", e),
-        },
-    )
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|e| match e.kind() {
+        io::ErrorKind::BrokenPipe => Error::ClosedPipe,
+        _ => Error::io("<stdout>", "write", e),
+    })
 }
 
 /// Says on standard error what went wrong, in one line.
@@ -43,7 +47,7 @@ pub fn check_file(file: &Path) -> Result<()> {
     if file.to_string_lossy().contains(char::is_control) {
         return Err(Error::Usage("results of this kind cannot go to standard output; name a file".into()));
     }
-    if file.is_dir() {
+    if file.is_dir() || file.to_string_lossy().ends_with(std::path::MAIN_SEPARATOR) {
         return Err(Error::Usage(format!("{}: is a directory, a file name is needed", file.display())));
     }
     check_folder(folder_of(file))
@@ -63,6 +67,19 @@ pub fn check_apart(written: &[PathBuf], sources: &[Source]) -> Result<()> {
             "{}: is one of the pictures to be read and would be overwritten; name another folder",
             path.display()
         ))),
+        None => Ok(()),
+    }
+}
+
+/// Makes sure that no file of `a` is one of `b`: two results in one file.
+pub fn check_distinct(a: &[PathBuf], b: &[PathBuf]) -> Result<()> {
+    // Files that do not exist yet have no real path, their folders do.
+    let real = |path: &PathBuf| (folder_of(path).canonicalize().ok(), path.file_name().map(|n| n.to_os_string()));
+    let taken: HashSet<_> = a.iter().map(real).collect();
+    match b.iter().find(|path| taken.contains(&real(path))) {
+        Some(path) => {
+            Err(Error::Usage(format!("{}: two results would be written there; name another folder", path.display())))
+        }
         None => Ok(()),
     }
 }
@@ -89,6 +106,31 @@ pub fn pictures(folder: Option<&Path>, sources: &[Source]) -> Result<Vec<PathBuf
     let names = unique_names(sources.iter().map(Source::stem), folder, "png");
     check_apart(&names, sources)?;
     Ok(names)
+}
+
+/// One output file a picture with the picture's name and another ending, folders below a directory that `arguments` name
+/// kept: for files that are matched with their pictures by name, so that two pictures of one name are an error.
+pub fn names_below(folder: &Path, arguments: &[String], sources: &[Source], ending: &str) -> Result<Vec<PathBuf>> {
+    let arguments: Vec<String> = arguments.iter().map(|n| restore_stdin(n)).collect();
+    let mut taken = HashSet::new();
+    let mut names = Vec::new();
+    for source in sources {
+        let name = below(source, &arguments).join(format!("{}.{ending}", source.stem()));
+        if !taken.insert(name.clone()) {
+            let message = format!("two pictures would have the file {}; work on them apart", name.display());
+            return Err(Error::Usage(message));
+        }
+        names.push(folder.join(name));
+    }
+    names.iter().filter_map(|n| n.parent()).collect::<HashSet<_>>().into_iter().try_for_each(check_folder)?;
+    Ok(names)
+}
+
+/// The folder of a picture below the directory that one of `arguments` names; empty for a picture that is named itself.
+pub fn below(source: &Source, arguments: &[String]) -> PathBuf {
+    let (Source::File(path) | Source::Unreadable(path, _)) = source else { return PathBuf::new() };
+    let rest = arguments.iter().find_map(|a| path.strip_prefix(a).ok()).and_then(Path::parent);
+    rest.unwrap_or(Path::new("")).to_path_buf()
 }
 
 /// Names for one output file a picture: the stem of each, with `-2`, `-3` ... where two pictures share one.

@@ -3,6 +3,7 @@
 //!
 //! tract folds a `DequantizeLinear` by running it, which took 350 ms instead of 75 for EfficientNet-Lite0.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto, ValueInfoProto, tensor_proto::DataType};
 
@@ -11,8 +12,10 @@ pub fn widen_halves(graph: &mut GraphProto) -> Result<(), String> {
     let attributes = graph.node.iter_mut().flat_map(|n| &mut n.attribute);
     for tensor in graph.initializer.iter_mut().chain(attributes.filter_map(|a| a.t.as_mut())) {
         if tensor.data_type == DataType::Float16 as i32 {
-            let halves = raw(tensor)?.chunks_exact(2).map(|b| f16_to_f32(u16::from_le_bytes([b[0], b[1]])));
+            let bytes = raw(tensor)?;
+            let halves = bytes.chunks_exact(2).map(|b| f16_to_f32(u16::from_le_bytes([b[0], b[1]])));
             tensor.raw_data = halves.flat_map(f32::to_le_bytes).collect();
+            tensor.int32_data.clear();
             tensor.data_type = DataType::Float as i32;
         }
     }
@@ -53,6 +56,7 @@ pub fn dequantize_weights(graph: &mut GraphProto) -> Result<(), String> {
 /// The f32 tensor that `node` computes if it is a `DequantizeLinear` of stored tensors.
 fn expand(node: &NodeProto, stored: &HashMap<String, TensorProto>) -> Result<Option<TensorProto>, String> {
     let Some(input) = node.input.first().and_then(|name| stored.get(name)) else { return Ok(None) };
+    let Some(output) = node.output.first() else { return Ok(None) };
     if node.op_type != "DequantizeLinear" || input.data_type != DataType::Int8 as i32 {
         return Ok(None);
     }
@@ -65,7 +69,7 @@ fn expand(node: &NodeProto, stored: &HashMap<String, TensorProto>) -> Result<Opt
     };
     let values = dequantize(node, input, scale, zero)?;
     Ok(Some(TensorProto {
-        name: node.output[0].clone(),
+        name: output.clone(),
         dims: input.dims.clone(),
         data_type: DataType::Float as i32,
         raw_data: values.iter().flat_map(|v| v.to_le_bytes()).collect(),
@@ -98,7 +102,7 @@ fn dequantize(
     if scales.len() != channels || zeros.len() != channels || channels == 0 {
         return Err(format!(
             "{}: {} scales and {} zero points for the shape {:?} along axis {axis}",
-            node.output[0],
+            input.name,
             scales.len(),
             zeros.len(),
             input.dims
@@ -113,13 +117,20 @@ fn dequantize(
     Ok(values)
 }
 
-fn raw(tensor: &TensorProto) -> Result<&[u8], String> {
+/// The bytes of a stored tensor of int8 or f16, which small ones hold as numbers instead.
+fn raw(tensor: &TensorProto) -> Result<Cow<'_, [u8]>, String> {
     let width = if tensor.data_type == DataType::Float16 as i32 { 2 } else { 1 };
-    let want = tensor.dims.iter().product::<i64>() as usize * width;
-    if tensor.raw_data.len() != want {
-        return Err(format!("{}: {} bytes of data, expected {want}", tensor.name, tensor.raw_data.len()));
+    let values = tensor.dims.iter().try_fold(1usize, |n, d| n.checked_mul(usize::try_from(*d).ok()?));
+    let want =
+        values.and_then(|n| n.checked_mul(width)).ok_or_else(|| format!("{}: shape {:?}", tensor.name, tensor.dims))?;
+    let bytes: Cow<[u8]> = match tensor.raw_data.is_empty() {
+        false => Cow::Borrowed(&tensor.raw_data),
+        true => tensor.int32_data.iter().flat_map(|v| v.to_le_bytes().into_iter().take(width)).collect(),
+    };
+    if bytes.len() != want {
+        return Err(format!("{}: {} bytes of data, expected {want}", tensor.name, bytes.len()));
     }
-    Ok(&tensor.raw_data)
+    Ok(bytes)
 }
 
 fn attribute(node: &NodeProto, name: &str) -> Option<i64> {

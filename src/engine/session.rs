@@ -4,9 +4,10 @@ use super::graph;
 use crate::error::{Cause, Error, Result};
 use crate::models::Model;
 use crate::tensor::Tensor;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tract_onnx::prelude::*;
-use tract_onnx::tract_hir::infer::InferenceModel;
+use tract_onnx::tract_hir::infer::{Factoid, InferenceModel};
 use tract_onnx::tract_hir::internal::DimLike;
 
 type Plan = TypedRunnableModel;
@@ -22,7 +23,19 @@ pub struct Session {
     name: String,
     graph: InferenceModel,
     plans: Mutex<Vec<(Vec<usize>, Arc<Plan>)>>,
+    any_size: OnceLock<Option<AnySize>>,
 }
+
+/// A graph simplified once for all widths and heights, which are symbols in it: a plan for a further size then costs a
+/// quarter of one from the beginning.
+struct AnySize {
+    model: TypedModel,
+    /// Of the height and the width, in units of [`UNIT`] pixels; none for a side that the graph fixes.
+    symbols: [Option<Symbol>; 2],
+}
+
+/// Open sides are multiples of this; networks halve their maps up to five times.
+const UNIT: usize = 32;
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -41,11 +54,14 @@ impl Session {
             .map_err(|e| failed(&name, "this is not an ONNX file, or it is damaged", e))?;
         let pb = proto.graph.as_mut().ok_or_else(|| Error::model(&name, "the ONNX file contains no graph"))?;
         let edit = |r: Result<(), String>| r.map_err(|message| Error::model(&name, message));
+        if pb.initializer.iter().any(|t| !t.external_data.is_empty()) {
+            return Err(Error::model(&name, "its weights lie in a second file; export it into one"));
+        }
         edit(graph::widen_halves(pb))?;
         edit(graph::dequantize_weights(pb))?;
         edit(graph::select_outputs(pb, outputs))?;
         let graph = onnx.parse(&proto, None).map_err(|e| failed(&name, "the graph cannot be read", e))?.model;
-        Ok(Session { name, graph, plans: Mutex::new(Vec::new()) })
+        Ok(Session { name, graph, plans: Mutex::new(Vec::new()), any_size: OnceLock::new() })
     }
 
     /// Compiles the plan for `shape` now instead of at the first picture.
@@ -95,7 +111,10 @@ impl Session {
             return Ok(plan);
         }
         // Compiled under the lock: threads that meet a new shape together wait for one plan instead of making several.
-        let plan = self.compile(shape)?;
+        let plan = match plans.is_empty() {
+            true => self.compile(shape),
+            false => self.compile_further(shape).map_or_else(|| self.compile(shape), Ok),
+        }?;
         if plans.len() == MAX_PLANS {
             plans.remove(0);
         }
@@ -110,6 +129,55 @@ impl Session {
             .and_then(|m| m.into_optimized())
             .and_then(|m| m.into_runnable())
             .map_err(|e| failed(&self.name, &format!("it cannot be prepared for an input of {shape:?}"), e))
+    }
+
+    /// A plan for another size than the first, from the graph for all sizes. `None` if tract cannot do that for this graph
+    /// or this size; then a plan from the beginning has to do, and says what is wrong if that fails too.
+    fn compile_further(&self, shape: &[usize]) -> Option<Arc<Plan>> {
+        let any = self.any_size.get_or_init(|| AnySize::new(&self.graph).ok().flatten()).as_ref()?;
+        let &[1, 3, height, width] = shape else { return None };
+        let mut values = HashMap::new();
+        for (symbol, side) in any.symbols.iter().zip([height, width]) {
+            if let Some(symbol) = symbol {
+                if side % UNIT != 0 {
+                    return None;
+                }
+                values.insert(symbol.clone(), TDim::from(side / UNIT));
+            }
+        }
+        let model = any.model.set_symbols(&values).and_then(|m| m.into_decluttered()).ok()?;
+        let fits = model.input_fact(0).is_ok_and(|f| f.shape.as_concrete() == Some(shape));
+        if !fits {
+            return None;
+        }
+        model.into_optimized().and_then(|m| m.into_runnable()).ok()
+    }
+}
+
+impl AnySize {
+    fn new(graph: &InferenceModel) -> TractResult<Option<Self>> {
+        let graph = graph.clone();
+        let declared = graph.input_fact(0)?.shape.clone();
+        let mut symbols = [None, None];
+        let mut shape = tvec!(TDim::from(1), TDim::from(3));
+        for (symbol, (axis, name)) in symbols.iter_mut().zip([(2, "rows"), (3, "columns")]) {
+            let fixed = declared.dim(axis).and_then(|d| d.concretize()).and_then(|d| d.to_usize().ok());
+            shape.push(match fixed {
+                Some(side) => TDim::from(side),
+                None => {
+                    let new = graph.symbols.sym(name);
+                    // Without it tract cannot tell that two ways to halve a side agree.
+                    graph.symbols.add_assertion(format!("{name} >= 1"))?;
+                    *symbol = Some(new.clone());
+                    TDim::from(new) * UNIT
+                }
+            });
+        }
+        if symbols.iter().all(Option::is_none) {
+            return Ok(None);
+        }
+        let model = graph.with_input_fact(0, f32::fact(&shape).into())?.into_typed()?.into_decluttered()?;
+        Ok(Some(AnySize { model, symbols }))
     }
 }
 

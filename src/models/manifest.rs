@@ -17,7 +17,7 @@ pub struct Manifest {
 pub struct ModelInfo {
     /// Its name on the command line and in recipes; the cargo feature is `model-<id>`.
     pub id: String,
-    /// What it is for: `features`, `detect` or `person-mask`.
+    /// What it is for: `features`, `detect`, `person-mask`, `text-detection`, `text-recognition` or `text-orientation`.
     pub task: String,
     /// One line on what it computes.
     pub description: String,
@@ -126,6 +126,12 @@ pub struct OutputSpec {
     pub prototypes: String,
     /// A map of how much each pixel belongs to the object, 0 to 1, shape 1 x 1 x H x W.
     pub mask: String,
+    /// A map of how much each pixel is text, 0 to 1, shape 1 x 1 x H x W.
+    pub text: String,
+    /// Characters by columns before the softmax, class 0 the blank of CTC, shape 1 x W/8 x classes.
+    pub logits: String,
+    /// Whether a line stands upright or upside down, two probabilities, shape 1 x 2.
+    pub turned: String,
 }
 
 /// One level of a NanoDet head.

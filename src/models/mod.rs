@@ -75,7 +75,10 @@ pub fn find(name: &str) -> Result<Found> {
         return Ok(Found::Described(Box::new(model.clone())));
     }
     let path = Path::new(name);
-    if path.extension().is_none_or(|e| e != "onnx") {
+    if path.extension().is_none_or(|e| !e.eq_ignore_ascii_case("onnx")) {
+        if path.is_file() {
+            return Err(Error::model(name, "is not an .onnx file; export the network to ONNX first"));
+        }
         let known: Vec<&str> = embedded().iter().map(|m| m.info.id.as_str()).collect();
         return Err(Error::model(
             name,

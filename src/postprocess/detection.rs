@@ -47,6 +47,13 @@ impl Default for Params {
     }
 }
 
+impl Detection {
+    /// Whether the box has a place. A network gone wrong gives sides that are no numbers.
+    pub fn is_finite(&self) -> bool {
+        <[f32; 4]>::from(self.rect).iter().all(|side| side.is_finite())
+    }
+}
+
 impl Params {
     /// Whether an object of this class and score is wanted.
     pub fn wants(&self, class: usize, score: f32) -> bool {

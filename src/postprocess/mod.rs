@@ -2,8 +2,11 @@
 
 pub mod auroc;
 pub mod blobs;
+pub mod ctc;
 pub mod detection;
 pub mod masks;
+pub mod min_area_rect;
 pub mod nanodet;
 pub mod nms;
+pub mod text_boxes;
 pub mod yolo;

@@ -46,9 +46,9 @@ impl Scored for Candidate {
 
 /// The best `max` of `items`, best first, without those that overlap a better one by more than `limit`; boxes of
 /// different classes do not suppress one another unless `agnostic`. The order of `items` does not matter: equal scores
-/// are ordered by class and place. A score that is no number is dropped.
+/// are ordered by class and place. Scores and sides that are no numbers are dropped.
 pub fn nms<T: Scored>(mut items: Vec<T>, overlap: Overlap, limit: f32, agnostic: bool, max: usize) -> Vec<T> {
-    items.retain(|i| !i.detection().score.is_nan());
+    items.retain(|i| !i.detection().score.is_nan() && i.detection().is_finite());
     items.sort_by(|a, b| better_first(a.detection(), b.detection()));
     let mut kept: Vec<T> = Vec::new();
     for item in items {

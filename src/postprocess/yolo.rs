@@ -47,10 +47,9 @@ pub fn decode_end_to_end(rows: &Tensor, classes: usize, params: &Params) -> Resu
     let object = |row: &[f32]| {
         let (score, class) = (row[4], row[5]);
         let valid = class >= 0.0 && class < classes as f32 && params.wants(class as usize, score);
-        valid.then(|| Candidate {
-            detection: Detection { class: class as usize, score, rect: Rect::from([row[0], row[1], row[2], row[3]]) },
-            coefficients: row[6..].to_vec(),
-        })
+        let rect = Rect::from([row[0], row[1], row[2], row[3]]);
+        let detection = Detection { class: class as usize, score, rect };
+        (valid && detection.is_finite()).then(|| Candidate { detection, coefficients: row[6..].to_vec() })
     };
     Ok(rows.data().chunks_exact(width).filter_map(object).collect())
 }

@@ -72,14 +72,15 @@ pub fn voc(found: &Found, labels: &[String]) -> String {
     let name = std::path::Path::new(found.path).file_name().map_or("".into(), |n| n.to_string_lossy());
     let (width, height) = found.size;
     let mut text = format!(
-        "<annotation>\n  <filename>{}</filename>\n  <size><width>{width}</width><height>{height}</height><depth>3</depth></size>\n",
+        "<annotation>\n  <folder></folder>\n  <filename>{}</filename>\n  <size><width>{width}</width><height>{height}</height><depth>3</depth></size>\n",
         escaped(&name)
     );
     for d in found.detections {
         let [x1, y1, x2, y2] = <[f32; 4]>::from(d.rect).map(f32::round);
         let _ = writeln!(
             text,
-            "  <object><name>{}</name><score>{:.4}</score>\
+            "  <object><name>{}</name><pose>Unspecified</pose><truncated>0</truncated><difficult>0</difficult>\
+             <score>{:.4}</score>\
              <bndbox><xmin>{x1}</xmin><ymin>{y1}</ymin><xmax>{x2}</xmax><ymax>{y2}</ymax></bndbox></object>",
             escaped(label(labels, d.class)),
             d.score
@@ -88,7 +89,8 @@ pub fn voc(found: &Found, labels: &[String]) -> String {
     text + "</annotation>\n"
 }
 
-fn escaped(text: &str) -> String {
+/// `text` as it stands in XML and HTML.
+pub fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 

@@ -8,8 +8,8 @@ use image::{ImageEncoder, Rgb, RgbImage};
 use imageproc::drawing::{draw_filled_rect_mut, draw_polygon_mut};
 use imageproc::point::Point;
 
-/// Latin (with Vietnamese), Greek, Cyrillic; then Chinese and Japanese. A character of neither is drawn as the first
-/// font's empty box, so that it is seen to be missing.
+/// Latin (with Vietnamese), Greek, Cyrillic; then Chinese and Japanese. A character of neither is drawn as the last font's
+/// crossed box, so that it is seen to be missing.
 static FONTS: [&[u8]; 2] = [
     include_bytes!("../../models/fonts/DejaVuSans-Bold-latin.ttf"),
     include_bytes!("../../models/fonts/DroidSansFallback-subset.ttf"),
@@ -18,6 +18,8 @@ static FONTS: [&[u8]; 2] = [
 /// The colour of plates' letters on dark ground.
 pub const WHITE: Rgb<u8> = Rgb([255, 255, 255]);
 const BLACK: Rgb<u8> = Rgb([0, 0, 0]);
+/// Letters of fewer pixels cannot be read.
+const SMALLEST: f32 = 9.0;
 
 /// A photograph that is drawn on. Lines and letters grow with it, so that one of 12 megapixels is as readable as a small one.
 pub struct Canvas {
@@ -37,12 +39,9 @@ impl Canvas {
         let (width, height) = (photo.width(), photo.height());
         let picture = RgbImage::from_raw(width, height, photo.data().to_vec()).ok_or_else(failed)?;
         let fonts = FONTS.iter().map(|f| FontRef::try_from_slice(f)).collect::<Result<_, _>>().map_err(|_| failed())?;
-        Ok(Canvas {
-            picture,
-            line: (width.max(height) / 400).max(1) as i32,
-            letters: (height as f32 / 24.0).clamp(12.0, 160.0),
-            fonts,
-        })
+        // By the area, but no more than a slender picture bears.
+        let side = (width as f32 * height as f32).sqrt().min(3.0 * width.min(height) as f32);
+        Ok(Canvas { picture, line: (side / 350.0).max(1.0) as i32, letters: (side / 26.0).clamp(12.0, 160.0), fonts })
     }
 
     /// The picture with what was drawn on it.
@@ -73,7 +72,18 @@ impl Canvas {
 
     /// Letters of `size` pixels on a plate of `colour` with its upper left corner at `at`, moved inside the picture if need
     /// be; black or white, whichever is read more easily.
+    /// What is wider than the picture is written smaller, and cut if it still is.
     pub fn label(&mut self, size: f32, at: (f32, f32), text: &str, colour: Rgb<u8>) {
+        let room = self.picture.width() as f32;
+        let share = room / (self.text_width(size, text) + size / 2.0);
+        let size = if share < 1.0 { (size * share).max(SMALLEST).min(size) } else { size };
+        let cut: String;
+        let mut text = text;
+        if self.text_width(size, text) + size / 2.0 > room {
+            let fits = |n: &usize| self.text_width(size, &shortened(text, *n)) + size / 2.0 <= room;
+            cut = shortened(text, (0..text.chars().count()).rev().find(fits).unwrap_or(0));
+            text = &cut;
+        }
         let pad = (size / 6.0).ceil() as u32;
         let (plate_w, plate_h) = (self.text_width(size, text).ceil() as u32 + 2 * pad, size as u32 + pad);
         let x = (at.0.max(0.0) as u32).min(self.picture.width().saturating_sub(plate_w)) as i32;
@@ -90,10 +100,10 @@ impl Canvas {
         size + (size / 6.0).ceil()
     }
 
-    /// The first font that has `c`, and the glyph; the first font's box for missing glyphs if none has it.
+    /// The first font that has `c`, and the glyph; the last font's sign for missing ones if none has it.
     fn glyph(&self, c: char) -> (&FontRef<'static>, GlyphId) {
         let found = self.fonts.iter().map(|f| (f, f.glyph_id(c))).find(|(_, id)| id.0 != 0);
-        found.unwrap_or((&self.fonts[0], GlyphId(0)))
+        found.unwrap_or((&self.fonts[self.fonts.len() - 1], GlyphId(0)))
     }
 
     fn text_width(&self, size: f32, text: &str) -> f32 {
@@ -126,6 +136,11 @@ impl Canvas {
             });
         }
     }
+}
+
+/// The first `n` characters, and a sign that there are more.
+fn shortened(text: &str, n: usize) -> String {
+    text.chars().take(n).chain(['…']).collect()
 }
 
 /// Mixes `colour` into a pixel; `opacity` is 0 to 1.
@@ -184,7 +199,9 @@ mod tests {
         }
         // Missing: drawn, and as something.
         assert_eq!(canvas.glyph('\u{1F600}').1.0, 0);
-        assert!(canvas.text_width(20.0, "\u{1F600}") > 5.0);
+        let mut canvas = Canvas::new(&Image::new(60, 30, vec![0; 5400]).unwrap()).unwrap();
+        canvas.text(20.0, (5.0, 5.0), "한\u{1F600}", WHITE);
+        assert!(canvas.picture.pixels().filter(|p| p.0[0] > 128).count() > 20);
     }
 
     #[test]

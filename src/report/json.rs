@@ -7,7 +7,8 @@ use crate::postprocess::detection::Detection;
 use crate::recipe::{Align, Folder};
 use crate::report::detections;
 use crate::tasks::inspect::{Defect, Inspection, RegionResult, Verdict};
-use crate::tasks::mask::Masked;
+use crate::tasks::mask::Summary;
+use crate::tasks::ocr::Line;
 use serde::Serialize;
 use serde_json::json;
 
@@ -48,6 +49,11 @@ fn record<T: Serialize>(kind: &str, path: &str, body: std::result::Result<T, &Er
 /// A record of what could not be done.
 pub fn failed(kind: &str, path: &str, error: &Error) -> Result<String> {
     record::<()>(kind, path, Err(error))
+}
+
+/// A record of what was done before and is not done again.
+pub fn skipped(kind: &str, path: &str) -> Result<String> {
+    write(&Record::<()> { schema: SCHEMA, kind, path, status: "skipped", error: None, body: None })
 }
 
 fn write<T: Serialize>(value: &T) -> Result<String> {
@@ -113,16 +119,51 @@ pub fn detect(
     record("detect", path, body)
 }
 
+/// A record of `ocellus ocr`; the result comes with the milliseconds that it took.
+pub fn ocr(path: &str, result: std::result::Result<(&[Line], f64), &Error>) -> Result<String> {
+    #[derive(Serialize)]
+    struct LineBody<'a> {
+        text: &'a str,
+        score: f64,
+        quad: [[f64; 2]; 4],
+        chars: Vec<f64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        matched: Option<bool>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        unconstrained: Option<&'a str>,
+    }
+    #[derive(Serialize)]
+    struct Body<'a> {
+        lines: Vec<LineBody<'a>>,
+        ms: f64,
+    }
+    fn line(l: &Line) -> LineBody<'_> {
+        LineBody {
+            text: &l.text,
+            score: round(l.score, 4),
+            quad: l.quad.0.map(|(x, y)| [round(x, 1), round(y, 1)]),
+            chars: l.chars.iter().map(|&c| round(c, 4)).collect(),
+            matched: l.matched,
+            unconstrained: l.unconstrained.as_deref(),
+        }
+    }
+    let body =
+        result.map(|(lines, ms)| Body { lines: lines.iter().map(line).collect(), ms: (ms * 100.0).round() / 100.0 });
+    record("ocr", path, body)
+}
+
 /// A record of `ocellus mask`: the mask's file, what was masked, the share of the picture that is, milliseconds.
 pub fn mask(
     path: &str,
     labels: &[String],
-    result: std::result::Result<(&str, &Masked, f64), &Error>,
+    result: std::result::Result<(&str, &Summary, f64), &Error>,
 ) -> Result<String> {
     #[derive(Serialize)]
     struct Body<'a> {
         mask: &'a str,
         masked: f64,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        merged: bool,
         objects: Vec<ObjectBody<'a>>,
         ms: f64,
     }
@@ -134,7 +175,8 @@ pub fn mask(
     }
     let body = result.map(|(file, masked, ms)| Body {
         mask: file,
-        masked: round(masked.share(), 4),
+        masked: round(masked.share, 4),
+        merged: masked.merged,
         objects: masked
             .objects
             .iter()

@@ -4,6 +4,7 @@ pub mod detections;
 pub mod draw;
 pub mod heat;
 pub mod json;
+pub mod lines;
 pub mod npy;
 pub mod overlay;
 pub mod text;

@@ -5,7 +5,8 @@ use crate::recipe::{AlignMode, Folder};
 use crate::report::{detections, json};
 use crate::tasks::evaluate::Category;
 use crate::tasks::inspect::{Inspection, Verdict};
-use crate::tasks::mask::Masked;
+use crate::tasks::mask::Summary;
+use crate::tasks::ocr::Line;
 
 /// One line for the photograph, and one for each region that fails.
 pub fn inspection(path: &str, inspection: &Inspection, ms: f64, colour: bool) -> String {
@@ -33,6 +34,18 @@ pub fn inspection(path: &str, inspection: &Inspection, ms: f64, colour: bool) ->
         }
     }
     text
+}
+
+/// The lines that were read in a picture; under its path if there are `several`.
+pub fn lines(path: &str, lines: &[Line], several: bool) -> String {
+    let texts = lines.iter().map(|l| match l.matched {
+        Some(false) => format!("{} (no match)\n", l.text),
+        _ => format!("{}\n", l.text),
+    });
+    match several {
+        true => std::iter::once(format!("{path}\n")).chain(texts.map(|t| format!("      {t}"))).collect(),
+        false => texts.collect(),
+    }
 }
 
 /// PASS in green, anything else in red, if the terminal shows colours.
@@ -116,7 +129,7 @@ pub fn detections(path: &str, found: &[Detection], labels: &[String], ms: f64) -
 }
 
 /// The mask of a picture: one line.
-pub fn mask(path: &str, file: &str, masked: &Masked, ms: f64) -> String {
+pub fn mask(path: &str, file: &str, masked: &Summary, ms: f64) -> String {
     let objects = masked.objects.len();
-    format!("{path}  ->  {file}  {objects} masked, {:.1} % of the picture  {ms:.0} ms", masked.share() * 100.0)
+    format!("{path}  ->  {file}  {objects} masked, {:.1} % of the picture  {ms:.0} ms", masked.share * 100.0)
 }

@@ -5,6 +5,7 @@ pub mod embed;
 pub mod evaluate;
 pub mod inspect;
 pub mod mask;
+pub mod ocr;
 
 /// Runs one stage and logs how long it took (`OCELLUS_LOG=ocellus=debug`).
 fn timed<T>(stage: &str, work: impl FnOnce() -> T) -> T {

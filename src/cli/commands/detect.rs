@@ -84,7 +84,7 @@ impl Detect {
         };
         let params = wanted.params(&detector)?;
         let mut files = match (self.format, &self.out) {
-            (Some(format), Some(out)) => Some(Labels::new(format, out, labels, &sources)?),
+            (Some(format), Some(out)) => Some(Labels::new(format, out, labels, &self.images, &sources)?),
             (None, None) => None,
             _ => return Err(Error::Usage("--format and --out are given together or not at all".into())),
         };
@@ -106,13 +106,18 @@ impl Detect {
                     Ok((found, size, _)) => files.iter_mut().try_for_each(|f| f.add(at, &name, *size, found))?,
                     Err(error) => batch::complain(&sources[at], error),
                 }
-                match (self.json, &result) {
+                let written = match (self.json, &result) {
                     (true, result) => {
                         let result = result.as_ref().map(|(found, _, ms)| (&found[..], *ms));
                         output::line(&json::detect(&name, labels, result)?)
                     }
                     (false, Ok((found, _, ms))) => output::line(&text::detections(&name, found, labels, *ms)),
                     (false, Err(_)) => Ok(()),
+                };
+                match written {
+                    // Nobody reads on, but the label files are to be whole.
+                    Err(Error::ClosedPipe) if files.is_some() => Ok(()),
+                    other => other,
                 }
             },
         )?;

@@ -1,13 +1,13 @@
 //! `ocellus mask`
 
-use crate::cli::args::restore_stdin;
-use crate::cli::detection::{self, Wanted, share};
-use crate::cli::masks::{self, Convention};
+use crate::cli::detection::{self, Wanted, byte, share};
+use crate::cli::masks::{self, Convention, Job};
 use crate::cli::{Outcome, batch, output};
 use crate::error::Result;
+use crate::image::Image;
 use crate::input;
 use crate::report::{detections, draw, json, text};
-use crate::tasks::mask::{Masker, Options};
+use crate::tasks::mask::{Masker, Options, Summary};
 use argh::FromArgs;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -44,15 +44,15 @@ pub struct Mask {
     #[argh(option, default = "0")]
     min_area: usize,
     /// grow the mask by this many pixels, 0 to 255 (default: 0)
-    #[argh(option, default = "0")]
+    #[argh(option, default = "0", from_str_fn(byte))]
     dilate: u8,
-    /// soften the edge over this many pixels, 0 to 255 (default: 0)
-    #[argh(option, default = "0")]
+    /// soften the edge outwards over this many pixels, 0 to 255 (default: 0)
+    #[argh(option, default = "0", from_str_fn(byte))]
     feather: u8,
     /// swap black and white
     #[argh(switch)]
     invert: bool,
-    /// add the masks that lie in this folder under the same names
+    /// add the masks that lie in this folder under the names and in the colours of those to be written
     #[argh(option)]
     merge: Option<PathBuf>,
     /// file names and polarity: plain (objects white), colmap, metashape, realitycapture (objects black; default: plain)
@@ -83,62 +83,60 @@ pub struct Mask {
 
 impl Mask {
     pub fn run(self) -> Result<Outcome> {
-        let all = batch::sources(&self.images)?;
         let options = batch::Options::new(self.threads, self.quiet, self.max_pixels)?;
-        let arguments: Vec<String> = self.images.iter().map(|n| restore_stdin(n)).collect();
-        let names = self.convention.names(&arguments, &all)?;
-        let files: Vec<PathBuf> = names.iter().map(|n| self.out.join(n)).collect();
-        masks::make_folders(&files)?;
-        output::check_apart(&files, &all)?;
-        let previews = output::pictures(self.preview.as_deref(), &all)?;
-        let todo: Vec<usize> = (0..all.len()).filter(|&i| !(self.resume && files[i].is_file())).collect();
-        if todo.len() < all.len() && !self.quiet {
-            output::note(&format!("{} of {} photographs have their masks already", all.len() - todo.len(), all.len()));
-        }
-        let sources: Vec<_> = todo.iter().map(|&i| all[i].clone()).collect();
+        let job = Job::new(&self.images, self.convention, self.invert, &self.out, self.preview.as_deref())?;
+        let job = job.merging(self.merge.as_deref())?;
+        let todo = if self.resume { job.left(self.json, self.quiet)? } else { (0..job.files.len()).collect() };
+        let sources: Vec<_> = todo.iter().map(|&i| job.sources[i].clone()).collect();
         let masker = masks::masker(self.model.as_deref())?;
         let settings = self.settings(&masker)?;
         let labels = masker.detector().labels();
-        let black = self.convention.objects_black() != self.invert;
+        let mut merged = 0;
         let failed = batch::run(
             &sources,
             options,
-            |at, photo| {
-                let (at, start) = (todo[at], Instant::now());
-                let mut masked = masker.mask(&photo, &settings)?;
-                if let Some(folder) = &self.merge {
-                    masks::merge(&mut masked.mask, &folder.join(&names[at]), black, &options.limits)?;
-                }
-                let ms = start.elapsed().as_secs_f64() * 1000.0;
-                if let Some(file) = previews.get(at) {
-                    output::write_file(file, &draw::png(&detections::tinted(&photo, &masked.mask)?)?)?;
-                }
-                output::write_file(&files[at], &masks::png(&masked.mask, black)?)?;
-                Ok((masked, ms))
-            },
+            |at, photo| self.one(&job, todo[at], photo, &masker, &settings),
             |at, result| {
-                let (name, file) = (sources[at].name(), files[todo[at]].display().to_string());
-                if let Err(error) = &result {
-                    batch::complain(&sources[at], error);
+                let (name, file) = (sources[at].name(), job.files[todo[at]].display().to_string());
+                match &result {
+                    Ok((summary, _)) => merged += usize::from(summary.merged),
+                    Err(error) => batch::complain(&sources[at], error),
                 }
                 match (self.json, &result) {
                     (true, result) => {
-                        let result = result.as_ref().map(|(masked, ms)| (file.as_str(), masked, *ms));
+                        let result = result.as_ref().map(|(summary, ms)| (file.as_str(), summary, *ms));
                         output::line(&json::mask(&name, labels, result)?)
                     }
-                    (false, Ok((masked, ms))) => output::line(&text::mask(&name, &file, masked, *ms)),
+                    (false, Ok((summary, ms))) => output::line(&text::mask(&name, &file, summary, *ms)),
                     (false, Err(_)) => Ok(()),
                 }
             },
         )?;
+        if let Some(folder) = self.merge.filter(|_| merged < todo.len()) {
+            let none = todo.len() - merged;
+            output::note(&format!("{none} of {} photographs had no mask to merge in {}", todo.len(), folder.display()));
+        }
         Ok(if failed { Outcome::Error } else { Outcome::Pass })
     }
 
+    /// Masks the photograph numbered `at` and writes its files.
+    fn one(&self, job: &Job, at: usize, photo: Image, masker: &Masker, settings: &Options) -> Result<(Summary, f64)> {
+        let start = Instant::now();
+        let mut masked = masker.mask(&photo, settings)?;
+        let merged = job.merge(at, &mut masked.mask, input::Limits { max_pixels: self.max_pixels })?;
+        let ms = start.elapsed().as_secs_f64() * 1000.0;
+        if let Some(file) = job.previews.get(at) {
+            output::write_file(file, &draw::png(&detections::tinted(&photo, &masked.mask)?)?)?;
+        }
+        output::write_file(&job.files[at], &job.png(at, &masked.mask)?)?;
+        Ok((masked.summary(merged), ms))
+    }
+
     fn settings(&self, masker: &Masker) -> Result<Options> {
-        let classes = masks::classes(masker, self.classes.as_deref())?;
+        let classes = self.classes.as_deref();
         let wanted = Wanted { conf: self.conf, class_conf: &[], iou: self.iou, max_det: 300, classes, agnostic: false };
         Ok(Options {
-            params: wanted.params(masker.detector())?,
+            params: masks::params(masker, &wanted)?,
             tiles: detection::tiles(self.tile, self.overlap)?,
             min_area: self.min_area,
             dilate: self.dilate,

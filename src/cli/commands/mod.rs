@@ -7,6 +7,7 @@ mod inspect;
 mod learn;
 mod mask;
 mod models;
+mod ocr;
 
 use super::Outcome;
 use crate::error::Result;
@@ -28,6 +29,8 @@ pub enum Command {
     Embed(embed::Embed),
     /// Mask people and objects.
     Mask(mask::Mask),
+    /// Read text.
+    Ocr(ocr::Ocr),
     /// List the models.
     Models(models::Models),
 }
@@ -41,6 +44,7 @@ pub fn run(command: Command) -> Result<Outcome> {
         Command::Detect(c) => c.run(),
         Command::Embed(c) => c.run(),
         Command::Mask(c) => c.run(),
+        Command::Ocr(c) => c.run(),
         Command::Models(c) => c.run(),
     }
 }

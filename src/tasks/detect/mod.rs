@@ -16,9 +16,7 @@ use crate::preprocess::{self, Placement};
 use crate::tasks::timed;
 use crate::tensor::Tensor;
 pub use tiles::Tiles;
-
-/// Parts of an object in neighbouring tiles count as one if they share this much of the smaller.
-pub(super) const SAME_ACROSS_TILES: f32 = 0.5;
+pub(super) use tiles::{SAME_ACROSS_TILES, merge};
 
 /// How a network says what it sees.
 #[derive(Debug, Clone, PartialEq)]
@@ -91,9 +89,37 @@ impl Detector {
         let session = Session::load(model, &names)?;
         let detector =
             Detector { id: info.id.clone(), session, input: info.input.clone(), head, labels: info.labels.clone() };
-        let [width, height] = detector.input.size;
-        detector.session.prepare(&[1, 3, height as usize, width as usize])?;
+        detector.check()?;
         Ok(detector)
+    }
+
+    /// Whether the network's outputs are what its description says; compiles the plan for its size.
+    fn check(&self) -> Result<()> {
+        let [width, height] = self.input.size;
+        let shapes = self.session.output_shapes(&[1, 3, height as usize, width as usize])?;
+        let classes = self.labels.len();
+        let coefficients = if self.has_masks() { shapes[1].get(1).copied().unwrap_or(0) } else { 0 };
+        let (expected, fits) = match &self.head {
+            Head::Yolo { .. } => {
+                let rows = 4 + classes + coefficients;
+                (format!("1 x {rows} x cells for {classes} labels"), matches!(shapes[0][..], [1, r, _] if r == rows))
+            }
+            Head::EndToEnd { .. } => {
+                let width = 6 + coefficients;
+                (format!("1 x objects x {width}"), matches!(shapes[0][..], [1, _, w] if w == width))
+            }
+            Head::Nanodet(_) => {
+                let fits = shapes.iter().step_by(2).all(|s| matches!(s[..], [1, _, c] if c == classes));
+                (format!("1 x cells x {classes} for {classes} labels"), fits)
+            }
+        };
+        match fits {
+            true => Ok(()),
+            false => Err(Error::model(
+                &self.id,
+                format!("its outputs have the shapes {shapes:?}, its description asks for {expected}"),
+            )),
+        }
     }
 
     /// The model's id, or the path of its file.
@@ -121,50 +147,75 @@ impl Detector {
     /// whole, for objects that are small in it.
     pub fn detect(&self, image: &Image, params: &Params, tiles: Option<Tiles>) -> Result<Vec<Detection>> {
         let one = |part: &Image| -> Result<Vec<Detection>> {
-            if self.has_masks() {
-                return Ok(self.segment_one(part, params)?.into_iter().map(|(d, _)| d).collect());
-            }
             let look = self.look(part, params)?;
-            Ok(look.objects.iter().map(|o| placed(&o.detection, &look.placement)).filter(seen).collect())
+            let prototypes = self.prototypes(&look)?;
+            let mut objects = Vec::new();
+            for o in &look.objects {
+                let d = placed(&o.detection, &look.placement);
+                let shown = match &prototypes {
+                    // As in Ultralytics, what has not one pixel is no object.
+                    Some(p) => p.shows(&o.coefficients, &d.rect)?,
+                    // Boxes in the padding of a letterbox have nothing left in the picture.
+                    None => d.rect.area() > 0.0,
+                };
+                objects.extend(shown.then_some(d));
+            }
+            Ok(objects)
         };
+        let size = (image.width(), image.height());
         let whole = one(image)?;
-        let parts = tiles.map_or_else(Vec::new, |t| t.cover(image.width(), image.height()));
+        let parts = tiles.map_or_else(Vec::new, |t| t.cover(size.0, size.1));
         if parts.is_empty() {
             return Ok(whole);
         }
-        let mut all = whole;
-        for (x, y, w, h) in parts {
-            let moved = |d: Detection| Detection { rect: d.rect.moved(x as f32, y as f32), ..d };
-            all.extend(one(&image.crop(x, y, w, h)?)?.into_iter().map(moved));
-        }
-        Ok(nms(all, Overlap::Smaller, SAME_ACROSS_TILES, params.agnostic, params.max_det))
-    }
-
-    /// The objects of `image` with the pixels of each, for networks that draw masks. With `tiles` an object can come in
-    /// several parts: nothing is suppressed between pieces.
-    pub fn segment(&self, image: &Image, params: &Params, tiles: Option<Tiles>) -> Result<Vec<(Detection, Cutout)>> {
-        let mut all = self.segment_one(image, params)?;
-        for (x, y, w, h) in tiles.map_or_else(Vec::new, |t| t.cover(image.width(), image.height())) {
-            for (d, cutout) in self.segment_one(&image.crop(x, y, w, h)?, params)? {
-                let cutout = Cutout { left: cutout.left + x, top: cutout.top + y, ..cutout };
-                all.push((Detection { rect: d.rect.moved(x as f32, y as f32), ..d }, cutout));
+        let mut seen: Vec<(Detection, bool)> = whole.into_iter().map(|d| (d, false)).collect();
+        for tile @ (x, y, w, h) in parts {
+            for d in one(&image.crop(x, y, w, h)?)? {
+                let cut = Tiles::cuts(&d.rect, tile, size);
+                seen.push((Detection { rect: d.rect.moved(x as f32, y as f32), ..d }, cut));
             }
         }
-        Ok(all)
+        Ok(merge(seen, params.agnostic, params.max_det))
     }
 
-    fn segment_one(&self, image: &Image, params: &Params) -> Result<Vec<(Detection, Cutout)>> {
+    /// Hands `each` the objects of `image` with the pixels of each, for networks that draw masks, and whether the border of a
+    /// tile cuts it: with `tiles` an object can come in several parts, nothing is suppressed between pieces.
+    pub fn segment(
+        &self,
+        image: &Image,
+        params: &Params,
+        tiles: Option<Tiles>,
+        mut each: impl FnMut(Detection, Cutout, bool),
+    ) -> Result<()> {
+        let size = (image.width(), image.height());
+        self.segment_one(image, params, |d, cutout| each(d, cutout, false))?;
+        for tile @ (x, y, w, h) in tiles.map_or_else(Vec::new, |t| t.cover(size.0, size.1)) {
+            self.segment_one(&image.crop(x, y, w, h)?, params, |d, cutout| {
+                let cut = Tiles::cuts(&d.rect, tile, size);
+                let cutout = Cutout { left: cutout.left + x, top: cutout.top + y, ..cutout };
+                each(Detection { rect: d.rect.moved(x as f32, y as f32), ..d }, cutout, cut);
+            })?;
+        }
+        Ok(())
+    }
+
+    fn segment_one(&self, image: &Image, params: &Params, mut each: impl FnMut(Detection, Cutout)) -> Result<()> {
         let look = self.look(image, params)?;
-        let maps = look.prototypes.as_ref().ok_or_else(|| Error::model(&self.id, "it draws no masks"))?;
-        let prototypes = Prototypes::new(maps, look.input, &look.placement)?;
-        let object = |o: &Candidate| -> Result<(Detection, Cutout)> {
-            let detection = placed(&o.detection, &look.placement);
-            Ok((detection, prototypes.assemble(&o.coefficients, &detection.rect)?))
-        };
-        let mut objects = timed("masks", || look.objects.iter().map(object).collect::<Result<Vec<_>>>())?;
-        // As in Ultralytics, what has not one pixel is no object.
-        objects.retain(|(_, cutout)| cutout.inside.contains(&true));
-        Ok(objects)
+        let prototypes = self.prototypes(&look)?.ok_or_else(|| Error::model(&self.id, "it draws no masks"))?;
+        timed("masks", || {
+            for o in &look.objects {
+                let detection = placed(&o.detection, &look.placement);
+                let cutout = prototypes.assemble(&o.coefficients, &detection.rect)?;
+                if cutout.inside.contains(&true) {
+                    each(detection, cutout);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn prototypes<'a>(&self, look: &'a Look) -> Result<Option<Prototypes<'a>>> {
+        look.prototypes.as_ref().map(|maps| Prototypes::new(maps, look.input, &look.placement)).transpose()
     }
 
     fn look(&self, image: &Image, params: &Params) -> Result<Look> {
@@ -204,9 +255,4 @@ impl Detector {
 
 fn placed(d: &Detection, placement: &Placement) -> Detection {
     Detection { rect: placement.to_source(&d.rect), ..*d }
-}
-
-/// Boxes in the padding of a letterbox have nothing left in the picture.
-fn seen(d: &Detection) -> bool {
-    d.rect.area() > 0.0
 }

@@ -3,9 +3,10 @@
 use super::{Detector, Head};
 use crate::engine::{self, Description, Session};
 use crate::error::{Error, Result};
+use crate::models::Model;
 use crate::models::manifest::{Colour, Fit, InputSpec, Layout, ModelInfo, OutputSpec, Resample};
-use crate::models::{Model, sha256_hex};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// Strides of the pyramids of the YOLO family: the usual one, and those with a coarser or a finer level.
 const PYRAMIDS: [&[usize]; 3] = [&[8, 16, 32], &[8, 16, 32, 64], &[4, 8, 16, 32]];
@@ -19,13 +20,16 @@ pub(super) fn detector(name: &str, bytes: Vec<u8>) -> Result<Detector> {
         return Err(unknown(name, &described, &format!("it is made for {task:?}")));
     }
     let input = input(name, &described)?;
-    let outputs: Vec<&str> = described.outputs.iter().map(|o| o.name.as_str()).collect();
+    // The objects before the prototypes, whichever is written first.
+    let mut outputs: Vec<_> = described.outputs.iter().collect();
+    outputs.sort_by_key(|o| o.shape.len());
+    let outputs: Vec<&str> = outputs.iter().map(|o| o.name.as_str()).collect();
     let info = ModelInfo {
         id: name.to_string(),
         task: "detect".into(),
         description: String::new(),
         file: name.to_string(),
-        sha256: sha256_hex(&bytes),
+        sha256: String::new(),
         licence: String::new(),
         source: String::new(),
         input,
@@ -38,10 +42,8 @@ pub(super) fn detector(name: &str, bytes: Vec<u8>) -> Result<Detector> {
     let [width, height] = input.size.map(|s| s as usize);
     let shapes = session.output_shapes(&[1, 3, height, width])?;
     let names = described.metadata.get("names").map_or_else(Vec::new, |text| class_names(text));
-    let (head, classes) = head(&shapes, (width, height), names.len())
-        .ok_or_else(|| unknown(name, &described, "its outputs are none of these"))?;
-    let numbered = (names.len()..classes).map(|i| format!("class {i}"));
-    let labels = names.iter().cloned().chain(numbered).take(classes).collect();
+    let (head, classes) = head(&shapes, (width, height), names.len()).map_err(|why| unknown(name, &described, &why))?;
+    let labels = (0..classes).map(|i| names.get(i).cloned().unwrap_or_else(|| unnamed(i))).collect();
     Ok(Detector { id: name.to_string(), session, input, head, labels })
 }
 
@@ -109,25 +111,40 @@ fn input(name: &str, described: &Description) -> Result<InputSpec> {
     })
 }
 
-/// The head that `shapes` of the outputs belong to, and its number of classes; `named` classes are known by name.
-fn head(shapes: &[Vec<usize>], (width, height): (usize, usize), named: usize) -> Option<(Head, usize)> {
+/// The head that `shapes` of the outputs belong to, and its number of classes; `named` classes are known by name. Otherwise
+/// why it is none.
+fn head(shapes: &[Vec<usize>], (width, height): (usize, usize), named: usize) -> Result<(Head, usize), String> {
+    let none = || Err("its outputs are none of these".to_string());
     let (objects, coefficients) = match shapes {
         [objects] => (objects, 0),
         [objects, prototypes] if prototypes.len() == 4 => (objects, prototypes[1]),
-        _ => return None,
+        _ => return none(),
     };
     let masks = coefficients > 0;
     let cells = |p: &&[usize]| p.iter().map(|s| width.div_ceil(*s) * height.div_ceil(*s)).sum::<usize>();
+    let one_a_cell = |n: usize| PYRAMIDS.iter().any(|p| cells(p) == n);
     match objects[..] {
-        [1, rows, n] if rows > 4 + coefficients && PYRAMIDS.iter().any(|p| cells(p) == n) => {
+        [1, rows, n] if rows > 4 + coefficients && one_a_cell(n) => {
             let classes = rows - 4 - coefficients;
-            // Rows beyond the classes that are named hold something else: keypoints, angles.
-            (named == 0 || named == classes).then_some((Head::Yolo { masks }, classes))
+            match named == 0 || named == classes {
+                true => Ok((Head::Yolo { masks }, classes)),
+                // Rows beyond the classes hold something else, keypoints or angles, or the names are another network's.
+                false => Err(format!("its `names` list {named} classes, its head has rows for {classes}")),
+            }
+        }
+        [1, n, _] if one_a_cell(n) => {
+            Err("rows and cells of its head are swapped (1 x cells x (4 + classes)); export it without transposing"
+                .into())
         }
         // Without names the greatest class number is unknown: as many as there can be in practice.
-        [1, _, n] if n == 6 + coefficients => Some((Head::EndToEnd { masks }, if named == 0 { 1000 } else { named })),
-        _ => None,
+        [1, _, n] if n == 6 + coefficients => Ok((Head::EndToEnd { masks }, if named == 0 { 1000 } else { named })),
+        _ => none(),
     }
+}
+
+/// What a class without a name is called.
+fn unnamed(class: usize) -> String {
+    format!("class {class}")
 }
 
 /// The whole numbers in a text such as `[640, 480]`.
@@ -135,25 +152,23 @@ fn numbers(text: &str) -> Vec<u32> {
     text.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse().ok()).collect()
 }
 
-/// The names in a Python dictionary such as `{0: 'person', 1: "driver's seat"}`, in its order of numbers.
+/// The names in a Python dictionary such as `{0: 'person', 1: "driver's seat"}` or in a list, by their numbers. Numbers that
+/// are left out have no name of their own; control characters, which would break lines of text, become spaces.
 fn class_names(text: &str) -> Vec<String> {
-    let mut names: Vec<(u32, String)> = Vec::new();
+    const MOST: usize = 100_000;
+    let list = text.trim_start().starts_with('[');
+    let mut names: BTreeMap<usize, String> = BTreeMap::new();
     let mut rest = text.chars().peekable();
     let mut key = String::new();
     while let Some(c) = rest.next() {
         match c {
             '0'..='9' => key.push(c),
             '\'' | '"' => {
-                let mut name = String::new();
-                while let Some(inner) = rest.next() {
-                    match inner {
-                        '\\' => name.extend(escaped(&mut rest)),
-                        _ if inner == c => break,
-                        _ => name.push(inner),
-                    }
-                }
+                let name = quoted(c, &mut rest);
                 match key.parse() {
-                    Ok(number) => names.push((number, name)),
+                    _ if list => drop(names.insert(names.len(), name)),
+                    Ok(number) if number < MOST => drop(names.insert(number, name)),
+                    Ok(_) => {}
                     // JSON has its numbers in quotes too: this was the key.
                     Err(_) => {
                         key = name;
@@ -165,8 +180,21 @@ fn class_names(text: &str) -> Vec<String> {
             _ => {}
         }
     }
-    names.sort();
-    names.into_iter().map(|(_, name)| name).collect()
+    let count = names.last_key_value().map_or(0, |(last, _)| last + 1);
+    (0..count).map(|i| names.remove(&i).unwrap_or_else(|| unnamed(i))).collect()
+}
+
+/// The text up to the next `end` that is not escaped.
+fn quoted(end: char, rest: &mut std::iter::Peekable<std::str::Chars>) -> String {
+    let mut name = String::new();
+    while let Some(inner) = rest.next() {
+        match inner {
+            '\\' => name.extend(escaped(rest)),
+            _ if inner == end => break,
+            _ => name.push(inner),
+        }
+    }
+    name.replace(char::is_control, " ")
 }
 
 /// The character that an escape sequence of Python or JSON stands for.
@@ -197,18 +225,26 @@ mod tests {
     }
 
     #[test]
+    fn other_forms_of_names() {
+        assert_eq!(class_names("['cat', 'a 2nd dog']"), ["cat", "a 2nd dog"]);
+        assert_eq!(class_names("{1: 'a', 3: 'b'}"), ["class 0", "a", "class 2", "b"]);
+        assert_eq!(class_names(r"{0: 'a\nb\x1bc'}"), ["a b c"]);
+        assert_eq!(class_names("{4000000000: 'a', 99999999999999999999: 'b'}"), [""; 0]);
+    }
+
+    #[test]
     fn heads() {
         let of = |shapes: &[&[usize]], named| {
             head(&shapes.iter().map(|s| s.to_vec()).collect::<Vec<_>>(), (640, 640), named)
         };
-        assert_eq!(of(&[&[1, 84, 8400]], 80), Some((Head::Yolo { masks: false }, 80)));
-        assert_eq!(of(&[&[1, 84, 8400]], 0), Some((Head::Yolo { masks: false }, 80)));
-        assert_eq!(of(&[&[1, 116, 8400], &[1, 32, 160, 160]], 80), Some((Head::Yolo { masks: true }, 80)));
-        assert_eq!(of(&[&[1, 300, 6]], 80), Some((Head::EndToEnd { masks: false }, 80)));
-        assert_eq!(of(&[&[1, 300, 38], &[1, 32, 160, 160]], 80), Some((Head::EndToEnd { masks: true }, 80)));
-        // YOLOv5 with anchors, a classifier, keypoints.
-        assert_eq!(of(&[&[1, 25200, 85]], 80), None);
-        assert_eq!(of(&[&[1, 1000]], 1000), None);
-        assert_eq!(of(&[&[1, 56, 8400]], 1), None);
+        assert_eq!(of(&[&[1, 84, 8400]], 80), Ok((Head::Yolo { masks: false }, 80)));
+        assert_eq!(of(&[&[1, 84, 8400]], 0), Ok((Head::Yolo { masks: false }, 80)));
+        assert_eq!(of(&[&[1, 116, 8400], &[1, 32, 160, 160]], 80), Ok((Head::Yolo { masks: true }, 80)));
+        assert_eq!(of(&[&[1, 300, 6]], 80), Ok((Head::EndToEnd { masks: false }, 80)));
+        assert_eq!(of(&[&[1, 300, 38], &[1, 32, 160, 160]], 80), Ok((Head::EndToEnd { masks: true }, 80)));
+        // YOLOv5 with anchors, a classifier, keypoints, names of another network, a transposed head of two classes.
+        for (shape, named) in [(&[1, 25200, 85][..], 80), (&[1, 1000], 1000), (&[1, 56, 8400], 1), (&[1, 8400, 6], 2)] {
+            assert!(of(&[shape], named).is_err(), "{shape:?}");
+        }
     }
 }

@@ -4,10 +4,11 @@ use image::{GrayImage, imageops};
 use imageproc::distance_transform::Norm;
 use imageproc::morphology::dilate_mut;
 
-/// Grows `mask` by `dilate` pixels and softens its edge over `feather` pixels. With `around` the left and right borders
+/// Grows `mask` by `dilate` pixels and softens its edge over `feather` pixels outwards: COLMAP leaves out only what is fully
+/// masked, so that an edge softened inwards would show a rim of the object. With `around` the left and right borders
 /// are neighbours. Only the part of the picture that holds something is worked on.
 pub(super) fn shape(mask: &mut GrayImage, dilate: u8, feather: u8, around: bool) {
-    let reach = u32::from(dilate) + 2 * u32::from(feather);
+    let reach = u32::from(dilate) + 3 * u32::from(feather);
     if reach == 0 {
         return;
     }
@@ -24,8 +25,11 @@ pub(super) fn shape(mask: &mut GrayImage, dilate: u8, feather: u8, around: bool)
         dilate_mut(&mut part, Norm::L2, dilate);
     }
     if feather > 0 {
+        let core = part.clone();
+        dilate_mut(&mut part, Norm::L2, feather.div_ceil(2));
         // Two standard deviations to each side hold most of a Gaussian edge.
         part = imageops::fast_blur(&part, f32::from(feather) / 4.0);
+        part.iter_mut().zip(core.iter()).for_each(|(soft, core)| *soft = (*soft).max(*core));
     }
     let inner = imageops::crop_imm(&part, margin, 0, right - left, bottom - top).to_image();
     imageops::replace(mask, &inner, i64::from(left), i64::from(top));
@@ -73,12 +77,12 @@ mod tests {
     }
 
     #[test]
-    fn edges_soften_in_place() {
+    fn edges_soften_outwards() {
         let mut mask = GrayImage::from_fn(60, 40, |x, _| image::Luma([if x < 30 { 255 } else { 0 }]));
         shape(&mut mask, 0, 8, false);
         let row: Vec<u8> = (0..60).map(|x| mask.get_pixel(x, 20).0[0]).collect();
-        assert!(row[..20].iter().all(|&v| v > 250) && row[40..].iter().all(|&v| v < 5), "{row:?}");
-        assert!(row[26..34].iter().all(|&v| (5..250).contains(&v)), "{row:?}");
+        assert!(row[..30].iter().all(|&v| v == 255) && row[42..].iter().all(|&v| v < 5), "{row:?}");
+        assert!(row[32..37].iter().all(|&v| (5..255).contains(&v)) && row[30..].is_sorted_by(|a, b| a >= b), "{row:?}");
     }
 
     #[test]

@@ -1,0 +1,147 @@
+//! Reading text: lines are found, laid flat, turned upright and recognised, as PaddleOCR and RapidOCR do it.
+
+mod find;
+mod recognise;
+mod rectify;
+
+use crate::error::Result;
+use crate::geometry::{Quad, Rect};
+use crate::image::Image;
+use crate::models;
+use crate::postprocess::ctc::{Columns, Reading};
+use crate::postprocess::text_boxes::Params;
+use crate::tasks::timed;
+use crate::tensor::Tensor;
+use find::Finder;
+use rayon::prelude::*;
+use recognise::{Orienter, Recogniser};
+
+/// A line is read upside down as well if the orientation network sees so much of a chance for it. It errs with confidence,
+/// on dot print and seven-segment displays above all: which reading is right shows in their scores.
+const PERHAPS_TURNED: f32 = 0.5;
+
+/// How pictures are read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// What counts as a line of text.
+    pub boxes: Params,
+    /// Lines of a lower score are dropped.
+    pub least_score: f32,
+    /// Look for lines; otherwise the picture is one.
+    pub detect: bool,
+    /// Tell lines that stand upside down.
+    pub orient: bool,
+    /// Only this part of the picture.
+    pub region: Option<Rect>,
+    /// Only these classes of the recogniser (see [`Reader::classes`]); the blank is always read.
+    pub allowed: Option<Vec<bool>>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { boxes: Params::default(), least_score: 0.5, detect: true, orient: true, region: None, allowed: None }
+    }
+}
+
+/// A line of text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Line {
+    /// What it says.
+    pub text: String,
+    /// Mean probability of its characters, 0 to 1.
+    pub score: f32,
+    /// Around it, in pixels of the picture.
+    pub quad: Quad,
+    /// Probability of each character, 0 to 1.
+    pub chars: Vec<f32>,
+    /// With a constraint: whether the text fulfils it.
+    pub matched: Option<bool>,
+    /// With a constraint: what is read without.
+    pub unconstrained: Option<String>,
+}
+
+/// Reads text; loaded once and shared by threads.
+#[derive(Debug)]
+pub struct Reader {
+    finder: Finder,
+    orienter: Orienter,
+    recogniser: Recogniser,
+}
+
+impl Reader {
+    /// With the embedded networks.
+    pub fn new() -> Result<Self> {
+        let model = models::default_for;
+        let (finder, (orienter, recogniser)) = rayon::join(
+            || Finder::new(model("text-detection")?),
+            || {
+                rayon::join(
+                    || Orienter::new(model("text-orientation")?),
+                    || Recogniser::new(model("text-recognition")?),
+                )
+            },
+        );
+        Ok(Reader { finder: finder?, orienter: orienter?, recogniser: recogniser? })
+    }
+
+    /// Which of the recogniser's classes are characters in `charset`; the blank is not.
+    pub fn classes(&self, charset: &str) -> Vec<bool> {
+        let chosen = |c: &String| !c.is_empty() && c.chars().all(|c| charset.contains(c));
+        self.recogniser.characters().iter().map(chosen).collect()
+    }
+
+    /// The lines of `image` in reading order.
+    pub fn read(&self, image: &Image, options: &Options) -> Result<Vec<Line>> {
+        let (part, left, top) = match options.region {
+            None => (None, 0.0, 0.0),
+            Some(r) => {
+                let part = image.crop(r.x1 as u32, r.y1 as u32, r.width() as u32, r.height() as u32)?;
+                (Some(part), r.x1, r.y1)
+            }
+        };
+        let image = part.as_ref().unwrap_or(image);
+        let quads = match options.detect {
+            true => self.finder.find(image, &options.boxes)?,
+            false => vec![Rect::from_xywh(0.0, 0.0, image.width() as f32, image.height() as f32).into()],
+        };
+        let read = |quad: &Quad| -> Result<Option<Line>> {
+            let line = self.line(image, quad, options)?;
+            let line = line.filter(|l| l.score >= options.least_score || !options.detect);
+            Ok(line.map(|l| Line { quad: l.quad.map(|(x, y)| (x + left, y + top)), ..l }))
+        };
+        let lines = timed("lines", || quads.par_iter().map(read).collect::<Result<Vec<_>>>())?;
+        Ok(lines.into_iter().flatten().collect())
+    }
+
+    /// The line in `quad`; `None` if nothing is read there.
+    fn line(&self, image: &Image, quad: &Quad, options: &Options) -> Result<Option<Line>> {
+        let crop = rectify::rectify(image, quad)?;
+        let mut best = self.reading(&crop, options)?;
+        if options.orient && self.orienter.upside_down(&crop)? > PERHAPS_TURNED {
+            let turned = self.reading(&rectify::half_turn(&crop)?, options)?;
+            if turned.score() > best.score() {
+                best = turned;
+            }
+        }
+        let characters = self.recogniser.characters();
+        let text: String = best.classes.iter().map(|c| characters[*c].as_str()).collect();
+        let blank = text.trim().is_empty();
+        Ok((!blank).then(|| Line {
+            text,
+            score: best.score(),
+            quad: *quad,
+            chars: best.scores,
+            matched: None,
+            unconstrained: None,
+        }))
+    }
+
+    fn reading(&self, line: &Image, options: &Options) -> Result<Reading> {
+        let logits = self.recogniser.logits(line)?;
+        Ok(columns(&logits).greedy(options.allowed.as_deref()))
+    }
+}
+
+fn columns(logits: &Tensor) -> Columns<'_> {
+    Columns::new(logits.data(), logits.shape().last().copied().unwrap_or(1).max(1))
+}
