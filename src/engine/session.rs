@@ -12,7 +12,7 @@ use tract_onnx::tract_hir::internal::DimLike;
 
 type Plan = TypedRunnableModel;
 
-/// Plans for this many input shapes are kept; the one used longest ago goes first.
+/// Plans for this many input shapes are kept, if the session is not told otherwise; the one used longest ago goes first.
 const MAX_PLANS: usize = 8;
 
 /// A network ready to run: `Send + Sync`, so that several images can run side by side on one session.
@@ -23,6 +23,7 @@ pub struct Session {
     name: String,
     graph: InferenceModel,
     plans: Mutex<Vec<(Vec<usize>, Arc<Plan>)>>,
+    max_plans: usize,
     any_size: OnceLock<Option<AnySize>>,
 }
 
@@ -61,7 +62,12 @@ impl Session {
         edit(graph::dequantize_weights(pb))?;
         edit(graph::select_outputs(pb, outputs))?;
         let graph = onnx.parse(&proto, None).map_err(|e| failed(&name, "the graph cannot be read", e))?.model;
-        Ok(Session { name, graph, plans: Mutex::new(Vec::new()), any_size: OnceLock::new() })
+        Ok(Session { name, graph, plans: Mutex::new(Vec::new()), max_plans: MAX_PLANS, any_size: OnceLock::new() })
+    }
+
+    /// Keeps the plans for no more than `count` (at least 1) input shapes: each holds the weights once more.
+    pub fn with_plans(self, count: usize) -> Self {
+        Session { max_plans: count.max(1), ..self }
     }
 
     /// Compiles the plan for `shape` now instead of at the first picture.
@@ -115,7 +121,7 @@ impl Session {
             true => self.compile(shape),
             false => self.compile_further(shape).map_or_else(|| self.compile(shape), Ok),
         }?;
-        if plans.len() == MAX_PLANS {
+        if plans.len() >= self.max_plans {
             plans.remove(0);
         }
         plans.push((shape.to_vec(), plan.clone()));

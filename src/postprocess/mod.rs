@@ -2,11 +2,13 @@
 
 pub mod auroc;
 pub mod blobs;
+pub mod check_digit;
 pub mod ctc;
 pub mod detection;
 pub mod masks;
 pub mod min_area_rect;
 pub mod nanodet;
 pub mod nms;
+pub mod pattern;
 pub mod text_boxes;
 pub mod yolo;

@@ -5,6 +5,8 @@ use crate::cli::text_lines::{Format, Part};
 use crate::cli::{Outcome, batch, output};
 use crate::error::{Error, Result};
 use crate::input;
+use crate::postprocess::check_digit::Check;
+use crate::postprocess::pattern::Pattern;
 use crate::postprocess::text_boxes::Params;
 use crate::report::{draw, json, lines, text};
 use crate::tasks::ocr::{Options, Reader};
@@ -31,6 +33,12 @@ pub struct Ocr {
     /// read only these characters
     #[argh(option)]
     charset: Option<String>,
+    /// regular expression that lines are to match as a whole: the most probable text that does is read
+    #[argh(option)]
+    pattern: Option<String>,
+    /// check digit that must be right: luhn, ean8, upca, ean13, gtin14, sscc, isbn10, isbn13, mod97
+    #[argh(option)]
+    check: Option<Check>,
     /// drop lines of a lower score (default: 0.5; with --no-detect none is dropped)
     #[argh(option, default = "0.5", from_str_fn(share))]
     min_score: f32,
@@ -77,7 +85,7 @@ impl Ocr {
             _ => return Err(Error::Usage("--format and --out are given together or not at all".into())),
         };
         let reader = Reader::new()?;
-        let settings = self.settings(&reader)?;
+        let settings = Options { parallel: sources.len() < options.threads, ..self.settings(&reader)? };
         let failed = batch::run(
             &sources,
             options,
@@ -118,12 +126,22 @@ impl Ocr {
         if allowed.as_ref().is_some_and(|a| !a.contains(&true)) {
             return Err(Error::Usage("--charset: none of these characters is known to the recogniser".into()));
         }
+        let pattern = match (&self.pattern, self.check) {
+            (None, None) => None,
+            (Some(expression), check) => Some((expression.as_str(), check)),
+            // Numbers are printed in groups.
+            (None, check) => Some(("[0-9][0-9 -]*[0-9X]", check)),
+        };
+        let new = |(expression, check)| Pattern::new(expression, check, reader.characters(), allowed.as_deref());
+        let pattern = pattern.map(new).transpose().map_err(Error::Usage)?;
         Ok(Options {
             boxes: Params { pixel: self.pixel_threshold, line: self.box_threshold, unclip_ratio: self.unclip_ratio },
             least_score: self.min_score,
             detect: !self.no_detect,
             orient: !self.no_orient,
             region: self.region.map(|p| p.0),
+            parallel: true,
+            pattern,
             allowed,
         })
     }

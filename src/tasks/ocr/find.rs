@@ -16,6 +16,8 @@ const LEAST_SHORT_SIDE: f32 = 736.0;
 const MOST_LONG_SIDE: f32 = 1600.0;
 /// Sides are multiples of this.
 const UNIT: f32 = 32.0;
+/// Plans of the detection network that are kept: pictures of one camera have one size.
+const PLANS: usize = 2;
 /// Pictures this many times as wide as high get black rows above and below, until they are a quarter as high as wide.
 const STRIP: u32 = 8;
 /// So do pictures of no more rows than this.
@@ -31,7 +33,8 @@ pub(super) struct Finder {
 impl Finder {
     pub fn new(model: &Model) -> Result<Self> {
         model.expect_task("text-detection")?;
-        Ok(Finder { session: Session::load(model, &[&model.info.outputs.text])?, input: model.info.input.clone() })
+        let session = Session::load(model, &[&model.info.outputs.text])?.with_plans(PLANS);
+        Ok(Finder { session, input: model.info.input.clone() })
     }
 
     /// The quads of the lines in `image`, in reading order.

@@ -9,6 +9,7 @@ use crate::geometry::{Quad, Rect};
 use crate::image::Image;
 use crate::models;
 use crate::postprocess::ctc::{Columns, Reading};
+use crate::postprocess::pattern::Pattern;
 use crate::postprocess::text_boxes::Params;
 use crate::tasks::timed;
 use crate::tensor::Tensor;
@@ -20,8 +21,14 @@ use recognise::{Orienter, Recogniser};
 /// on dot print and seven-segment displays above all: which reading is right shows in their scores.
 const PERHAPS_TURNED: f32 = 0.5;
 
+/// Least score of a line of one character, where lines are looked for.
+const SURE_OF_ONE: f32 = 0.97;
+
+/// A text that matches the pattern is taken for what stands there if its evidence reaches this.
+const ENOUGH_EVIDENCE: f32 = 0.4;
+
 /// How pictures are read.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// What counts as a line of text.
     pub boxes: Params,
@@ -33,13 +40,26 @@ pub struct Options {
     pub orient: bool,
     /// Only this part of the picture.
     pub region: Option<Rect>,
+    /// Read the lines of a picture on all cores; in a batch whole pictures are read side by side instead.
+    pub parallel: bool,
+    /// What lines are to match, read under that constraint; its classes are [`Reader::characters`].
+    pub pattern: Option<Pattern>,
     /// Only these classes of the recogniser (see [`Reader::classes`]); the blank is always read.
     pub allowed: Option<Vec<bool>>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { boxes: Params::default(), least_score: 0.5, detect: true, orient: true, region: None, allowed: None }
+        Options {
+            boxes: Params::default(),
+            least_score: 0.5,
+            detect: true,
+            orient: true,
+            region: None,
+            parallel: true,
+            pattern: None,
+            allowed: None,
+        }
     }
 }
 
@@ -48,7 +68,8 @@ impl Default for Options {
 pub struct Line {
     /// What it says.
     pub text: String,
-    /// Mean probability of its characters, 0 to 1.
+    /// Mean probability of its characters, 0 to 1. Of a text that a pattern has formed, times the evidence for it
+    /// ([`crate::postprocess::pattern::Match`]).
     pub score: f32,
     /// Around it, in pixels of the picture.
     pub quad: Quad,
@@ -84,10 +105,15 @@ impl Reader {
         Ok(Reader { finder: finder?, orienter: orienter?, recogniser: recogniser? })
     }
 
+    /// What the classes of the recogniser stand for; the blank, class 0, is empty.
+    pub fn characters(&self) -> &[String] {
+        self.recogniser.characters()
+    }
+
     /// Which of the recogniser's classes are characters in `charset`; the blank is not.
     pub fn classes(&self, charset: &str) -> Vec<bool> {
         let chosen = |c: &String| !c.is_empty() && c.chars().all(|c| charset.contains(c));
-        self.recogniser.characters().iter().map(chosen).collect()
+        self.characters().iter().map(chosen).collect()
     }
 
     /// The lines of `image` in reading order.
@@ -106,39 +132,69 @@ impl Reader {
         };
         let read = |quad: &Quad| -> Result<Option<Line>> {
             let line = self.line(image, quad, options)?;
-            let line = line.filter(|l| l.score >= options.least_score || !options.detect);
+            let line = line.filter(|l| !options.detect || l.matched == Some(true) || l.is_sure(options.least_score));
             Ok(line.map(|l| Line { quad: l.quad.map(|(x, y)| (x + left, y + top)), ..l }))
         };
-        let lines = timed("lines", || quads.par_iter().map(read).collect::<Result<Vec<_>>>())?;
+        let lines = timed("lines", || -> Result<Vec<_>> {
+            match options.parallel {
+                true => quads.par_iter().map(read).collect(),
+                false => quads.iter().map(read).collect(),
+            }
+        })?;
         Ok(lines.into_iter().flatten().collect())
     }
 
     /// The line in `quad`; `None` if nothing is read there.
     fn line(&self, image: &Image, quad: &Quad, options: &Options) -> Result<Option<Line>> {
         let crop = rectify::rectify(image, quad)?;
-        let mut best = self.reading(&crop, options)?;
+        let mut best = self.reading(&crop, quad, options)?;
         if options.orient && self.orienter.upside_down(&crop)? > PERHAPS_TURNED {
-            let turned = self.reading(&rectify::half_turn(&crop)?, options)?;
-            if turned.score() > best.score() {
+            let turned = self.reading(&rectify::half_turn(&crop)?, quad, options)?;
+            if (turned.matched, turned.score) > (best.matched, best.score) {
                 best = turned;
             }
         }
-        let characters = self.recogniser.characters();
-        let text: String = best.classes.iter().map(|c| characters[*c].as_str()).collect();
-        let blank = text.trim().is_empty();
-        Ok((!blank).then(|| Line {
-            text,
-            score: best.score(),
-            quad: *quad,
-            chars: best.scores,
-            matched: None,
-            unconstrained: None,
-        }))
+        Ok((!best.text.trim().is_empty()).then_some(best))
     }
 
-    fn reading(&self, line: &Image, options: &Options) -> Result<Reading> {
-        let logits = self.recogniser.logits(line)?;
-        Ok(columns(&logits).greedy(options.allowed.as_deref()))
+    /// What a crop says, as it lies.
+    fn reading(&self, crop: &Image, quad: &Quad, options: &Options) -> Result<Line> {
+        let logits = self.recogniser.logits(crop)?;
+        let columns = columns(&logits);
+        let text = |r: &Reading| r.classes.iter().map(|c| self.characters()[*c].as_str()).collect::<String>();
+        let free = columns.greedy(options.allowed.as_deref());
+        let line = |r: Reading, score| Line {
+            text: text(&r),
+            score,
+            quad: *quad,
+            chars: r.scores,
+            matched: None,
+            unconstrained: None,
+        };
+        let Some(pattern) = &options.pattern else {
+            let score = free.score();
+            return Ok(line(free, score));
+        };
+        let unconstrained = Some(text(&free));
+        match pattern.best(&columns).filter(|m| m.evidence >= ENOUGH_EVIDENCE) {
+            Some(found) => {
+                let score = found.reading.score() * found.evidence;
+                Ok(Line { matched: Some(true), unconstrained, ..line(found.reading, score) })
+            }
+            None => {
+                let score = free.score();
+                Ok(Line { matched: Some(false), unconstrained, ..line(free, score) })
+            }
+        }
+    }
+}
+
+impl Line {
+    /// Whether it is to be believed: its score is no less than `least`. A single character needs more: rings, bars and
+    /// corners in pictures without text are read as O, I and L.
+    fn is_sure(&self, least: f32) -> bool {
+        let single = self.text.trim().chars().count() < 2;
+        self.score >= if single { least.max(SURE_OF_ONE) } else { least }
     }
 }
 

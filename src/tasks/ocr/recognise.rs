@@ -12,6 +12,9 @@ use crate::tensor::Tensor;
 /// computes an eighth too much on average.
 const WIDTHS: [u32; 13] = [64, 96, 128, 160, 224, 288, 384, 512, 672, 896, 1184, 1568, 2080];
 
+/// Plans of the recognition network that are kept, 22 MB each; a page has lines of about so many of the widths.
+const PLANS: usize = 3;
+
 /// Tells which way up a line is.
 #[derive(Debug)]
 pub(super) struct Orienter {
@@ -54,7 +57,7 @@ impl Recogniser {
         let mut characters = vec![String::new()];
         characters.extend(list.lines().map(str::to_string));
         characters.push(" ".into());
-        let session = Session::load(model, &[&model.info.outputs.logits])?;
+        let session = Session::load(model, &[&model.info.outputs.logits])?.with_plans(PLANS);
         Ok(Recogniser { session, input: model.info.input.clone(), characters })
     }
 
