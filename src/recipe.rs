@@ -98,10 +98,21 @@ pub struct Region {
     pub method: Method,
     /// A score above this is a fail. Learned; edit it at will.
     pub threshold: f32,
-    /// File with what was learned, in the recipe folder.
+    /// File with what was learned, in the recipe folder; none for `text`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub memory: String,
     /// SHA-256 of that file.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub sha256: String,
+    /// For `text`: the regular expression that the printed line must match as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<String>,
+    /// For `text`: the printed line itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<String>,
+    /// For `text`: a check digit that must be right, such as `ean13`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<String>,
 }
 
 impl Region {
@@ -122,6 +133,8 @@ pub enum Method {
     Cosine,
     /// Gray values and edges after alignment, without a network.
     Classical,
+    /// The text that is printed there is read and verified.
+    Text,
 }
 
 impl Method {
@@ -131,12 +144,13 @@ impl Method {
             Method::Patch => "patch",
             Method::Cosine => "cosine",
             Method::Classical => "classical",
+            Method::Text => "text",
         }
     }
 
-    /// Whether it runs a network.
+    /// Whether it runs the recipe's network.
     pub fn needs_model(self) -> bool {
-        !matches!(self, Method::Classical)
+        matches!(self, Method::Patch | Method::Cosine)
     }
 }
 
@@ -144,10 +158,10 @@ impl std::str::FromStr for Method {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        [Method::Patch, Method::Cosine, Method::Classical]
+        [Method::Patch, Method::Cosine, Method::Classical, Method::Text]
             .into_iter()
             .find(|m| m.name() == text)
-            .ok_or_else(|| format!("unknown method {text:?}; expected patch, cosine or classical"))
+            .ok_or_else(|| format!("unknown method {text:?}; expected patch, cosine, classical or text"))
     }
 }
 
@@ -183,7 +197,11 @@ impl Folder {
         let recipe: Recipe = toml::from_str(&text).map_err(|e| Error::recipe(&file, toml_message(&text, &e)))?;
         check(&recipe).map_err(|message| Error::recipe(&file, message))?;
         let golden = read_hashed(path, &recipe.golden.image, &recipe.golden.sha256)?;
-        let memories = recipe.regions.iter().map(|r| read_hashed(path, &r.memory, &r.sha256)).collect::<Result<_>>()?;
+        let memory = |r: &Region| match r.method {
+            Method::Text => Ok(Vec::new()),
+            _ => read_hashed(path, &r.memory, &r.sha256),
+        };
+        let memories = recipe.regions.iter().map(memory).collect::<Result<_>>()?;
         Ok(Folder { path: path.to_path_buf(), recipe, golden, memories })
     }
 
@@ -198,7 +216,8 @@ impl Folder {
         let text = toml::to_string(&self.recipe).map_err(|e| Error::Internal(format!("writing a recipe: {e}")))?;
         put(FILE, text.as_bytes())?;
         put(&self.recipe.golden.image, &self.golden)?;
-        for (region, memory) in self.recipe.regions.iter().zip(&self.memories) {
+        let learned = self.recipe.regions.iter().zip(&self.memories).filter(|(r, _)| r.method != Method::Text);
+        for (region, memory) in learned {
             put(&region.memory, memory)?;
         }
         // A temporary folder is private; a recipe is read by whoever runs the inspection.
@@ -310,7 +329,8 @@ fn check(recipe: &Recipe) -> Result<(), String> {
         }
     }
     let mut names = HashSet::new();
-    for file in std::iter::once(&recipe.golden.image).chain(recipe.regions.iter().map(|r| &r.memory)) {
+    let memories = recipe.regions.iter().filter(|r| r.method != Method::Text).map(|r| &r.memory);
+    for file in std::iter::once(&recipe.golden.image).chain(memories) {
         if Path::new(file).file_name().is_none_or(|n| n != file.as_str()) {
             return Err(format!("{file:?} is not the name of a file in the recipe folder"));
         }
@@ -326,6 +346,13 @@ fn check(recipe: &Recipe) -> Result<(), String> {
         check_rect(name, region.rect, recipe.golden.width, recipe.golden.height)?;
         if !region.threshold.is_finite() {
             return Err(format!("region {name:?}: threshold is {}, expected a number", region.threshold));
+        }
+        let of_text = [&region.pattern, &region.expected, &region.check].iter().any(|v| v.is_some());
+        if region.method != Method::Text && of_text {
+            return Err(format!("region {name:?}: pattern, expected and check are for the method text"));
+        }
+        if region.method == Method::Text && region.pattern.is_some() == region.expected.is_some() {
+            return Err(format!("region {name:?}: the method text needs either pattern or expected"));
         }
         if region.method.needs_model() && recipe.model.is_none() {
             return Err(format!("region {name:?} uses the method {} but there is no [model]", region.method.name()));

@@ -11,7 +11,7 @@ const STDIN_MARK: &str = "\u{1}stdin";
 #[derive(Debug)]
 pub enum Parsed {
     /// A command to run.
-    Run(Command),
+    Run(Box<Command>),
     /// A text to show: help or version.
     Show(String),
     /// The arguments are wrong.
@@ -50,7 +50,7 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Parsed {
     let normal = normalise(plain);
     let words: Vec<&str> = normal.iter().map(String::as_str).collect();
     match TopLevel::from_args(&["ocellus"], &words) {
-        Ok(top) => Parsed::Run(top.command),
+        Ok(top) => Parsed::Run(Box::new(top.command)),
         Err(exit) if exit.status.is_ok() => Parsed::Show(exit.output.trim_end().to_string()),
         Err(exit) => {
             let message = exit.output.split_whitespace().collect::<Vec<_>>().join(" ");

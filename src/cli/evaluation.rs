@@ -57,6 +57,7 @@ pub fn run(set: &Path, plan: &Plan, options: batch::Options) -> Result<(Category
         golden: None,
         regions: Vec::new(),
         method: plan.method,
+        texts: recipes::Texts::default(),
         align: plan.align,
         model: plan.model.clone(),
         seed: plan.seed,

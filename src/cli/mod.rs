@@ -35,7 +35,7 @@ pub fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|info| log::error!("{info}")));
     let outcome = match args::parse(std::env::args_os().skip(1)) {
         args::Parsed::Run(command) => {
-            let run = catch_unwind(AssertUnwindSafe(|| commands::run(command)));
+            let run = catch_unwind(AssertUnwindSafe(|| commands::run(*command)));
             conclude(run.unwrap_or_else(|panic| Err(Error::Internal(batch::panic_text(&*panic)))))
         }
         args::Parsed::Show(text) => conclude(output::line(&text).map(|()| Outcome::Pass)),

@@ -5,7 +5,8 @@ use crate::error::{Error, Result};
 use crate::input::{self, Limits, Source};
 use crate::models::{self, Model, sha256_hex};
 use crate::recipe::{self, Folder, Golden, Method, ModelRef, Recipe, Region};
-use crate::tasks::inspect::{AlignChoice, Inspector, Learner, RegionSpec, Verdict};
+use crate::tasks::inspect::{AlignChoice, Inspector, Learner, Printed, RegionSpec, Verdict};
+use crate::tasks::ocr::Reader;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -54,6 +55,80 @@ impl FromStr for ThresholdArg {
     }
 }
 
+/// `region=text` of `--pattern`, `--expect` and `--check`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TextArg {
+    region: String,
+    text: String,
+}
+
+impl FromStr for TextArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (region, value) = text
+            .split_once('=')
+            .filter(|(r, v)| !r.is_empty() && !v.is_empty())
+            .ok_or_else(|| format!("{text:?}: expected region=text, for example lot=LOT-[0-9]{{6}}"))?;
+        Ok(TextArg { region: region.into(), text: value.into() })
+    }
+}
+
+/// What regions of the method `text` must show.
+#[derive(Debug, Clone, Default)]
+pub struct Texts {
+    /// Regular expressions.
+    pub patterns: Vec<TextArg>,
+    /// Texts.
+    pub expected: Vec<TextArg>,
+    /// Check digits.
+    pub checks: Vec<TextArg>,
+}
+
+impl Texts {
+    /// A region that is read, with what the arguments say of it.
+    fn region(&self, spec: &RegionSpec) -> Region {
+        let of = |list: &[TextArg]| list.iter().find(|t| t.region == spec.name).map(|t| t.text.clone());
+        Region {
+            name: spec.name.clone(),
+            rect: spec.rect,
+            method: Method::Text,
+            threshold: TEXT_THRESHOLD,
+            memory: String::new(),
+            sha256: String::new(),
+            pattern: of(&self.patterns),
+            expected: of(&self.expected),
+            check: of(&self.checks),
+        }
+    }
+
+    /// Whether each names a region that is read, and each region that is read is named.
+    fn check(&self, specs: &[RegionSpec], reader: Option<&Reader>) -> Result<()> {
+        let read = |name: &str| specs.iter().any(|s| s.method == Method::Text && s.name == name);
+        let all = self.patterns.iter().chain(&self.expected).chain(&self.checks);
+        if let Some(arg) = all.into_iter().find(|t| !read(&t.region)) {
+            return Err(Error::Usage(format!("{0}={1}: there is no region {0}=x,y,w,h:text", arg.region, arg.text)));
+        }
+        for spec in specs.iter().filter(|s| s.method == Method::Text) {
+            let region = self.region(spec);
+            if region.pattern.is_some() == region.expected.is_some() {
+                let name = &spec.name;
+                let message = format!(
+                    "region {name:?} is read: say what it must show, --pattern {name}=REGEX or --expect {name}=TEXT"
+                );
+                return Err(Error::Usage(message));
+            }
+            if let Some(reader) = reader {
+                Printed::new(&region, reader).map_err(|e| Error::Usage(e.one_line()))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Of regions that are read: a text is believed from half on.
+const TEXT_THRESHOLD: f32 = 0.5;
+
 /// What a recipe is to be learned like.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -63,6 +138,8 @@ pub struct Request {
     pub regions: Vec<RegionArg>,
     /// Method of the regions that name none.
     pub method: Method,
+    /// What regions that are read must show.
+    pub texts: Texts,
     /// Whether parts are aligned.
     pub align: AlignChoice,
     /// The model's name; the default one if absent.
@@ -101,12 +178,15 @@ pub fn learn(
             return Err(Error::Usage(format!("two regions are named {:?}", spec.name)));
         }
     }
+    let reader = specs.iter().any(|s| s.method == Method::Text).then(Reader::new).transpose()?;
+    request.texts.check(&specs, reader.as_ref())?;
+    let compared: Vec<RegionSpec> = specs.iter().filter(|s| s.method != Method::Text).cloned().collect();
     let model = match (specs.iter().any(|s| s.method.needs_model()), &request.model) {
         (false, _) => None,
         (true, Some(name)) => Some(models::resolve(name)?),
         (true, None) => Some(models::default_for("features")?.clone()),
     };
-    let learner = Learner::new(&golden, specs.clone(), model.as_ref(), request.align, request.seed)?;
+    let learner = Learner::new(&golden, compared, model.as_ref(), request.align, request.seed)?;
     let (mut goods, mut origins) = (Vec::new(), Vec::new());
     batch::run(
         sources,
@@ -140,14 +220,22 @@ pub fn learn(
         Err(_) => "img",
     };
     let memory_file = |spec: &RegionSpec| format!("{}.safetensors", spec.name);
-    let regions = specs.iter().zip(&learned.regions).map(|(spec, learned)| Region {
-        name: spec.name.clone(),
-        rect: spec.rect,
-        method: spec.method,
-        threshold: learned.threshold,
-        memory: memory_file(spec),
-        sha256: sha256_hex(&learned.memory),
-    });
+    let (mut regions, mut held_out, mut memories) = (Vec::new(), Vec::new(), Vec::new());
+    let mut compared = learned.regions.into_iter();
+    for spec in &specs {
+        let mut region = request.texts.region(spec);
+        let learned = if spec.method == Method::Text { None } else { compared.next() };
+        if let Some(learned) = &learned {
+            region.method = spec.method;
+            region.threshold = learned.threshold;
+            region.memory = memory_file(spec);
+            region.sha256 = sha256_hex(&learned.memory);
+        }
+        regions.push(region);
+        let (scores, memory) = learned.map_or_else(Default::default, |l| (l.held_out, l.memory));
+        held_out.push(scores);
+        memories.push(memory);
+    }
     let recipe = Recipe {
         version: recipe::VERSION,
         made_with: format!("ocellus {}", env!("CARGO_PKG_VERSION")),
@@ -160,9 +248,8 @@ pub fn learn(
         },
         align: learned.align.clone(),
         model: model.map(|m| ModelRef { id: model_name(request.model, &m), sha256: m.info.sha256 }),
-        regions: regions.collect(),
+        regions,
     };
-    let (held_out, memories) = learned.regions.into_iter().map(|r| (r.held_out, r.memory)).unzip();
     Ok((Folder { path: PathBuf::new(), recipe, golden: golden_bytes, memories }, held_out))
 }
 

@@ -73,9 +73,9 @@ impl Check {
     /// Whether a text that ends in this state is right.
     pub fn accepts(self, state: u32) -> bool {
         match self {
-            Check::Luhn => state / 100 == 2 && state / 10 % 10 == 0,
-            Check::Gs1(length) => state / 10 == length && state % 10 == 0,
-            Check::Isbn10 => state / 11 == 10 && state % 11 == 0,
+            Check::Luhn => state / 100 == 2 && (state / 10).is_multiple_of(10),
+            Check::Gs1(length) => state / 10 == length && state.is_multiple_of(10),
+            Check::Isbn10 => state / 11 == 10 && state.is_multiple_of(11),
             Check::Mod97 => state == 2,
         }
     }

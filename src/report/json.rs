@@ -234,6 +234,8 @@ struct RegionBody<'a> {
     verdict: &'static str,
     score: f32,
     threshold: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
     defects: Vec<DefectBody>,
 }
 
@@ -256,6 +258,7 @@ impl<'a> RegionBody<'a> {
             verdict: verdict(r.verdict),
             score: r.score,
             threshold: r.threshold,
+            text: r.text.as_deref(),
             defects: r.defects.iter().map(defect).collect(),
         }
     }

@@ -70,8 +70,15 @@ mod tests {
     #[test]
     fn pages() {
         let quad = Rect::from_xywh(1.0, 2.0, 30.0, 10.0).into();
-        let line =
-            Line { text: "a<b & c".into(), score: 0.876, quad, chars: Vec::new(), matched: None, unconstrained: None };
+        let line = Line {
+            text: "a<b & c".into(),
+            score: 0.876,
+            quad,
+            chars: Vec::new(),
+            matched: None,
+            unconstrained: None,
+            evidence: None,
+        };
         let page = hocr("x\"y.png", (40, 20), std::slice::from_ref(&line));
         assert!(page.contains("a&lt;b &amp; c") && page.contains("bbox 1 2 31 12") && page.contains("x_wconf 88"));
         assert!(page.contains("x&quot;y.png") && page.contains("bbox 0 0 40 20"));

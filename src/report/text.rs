@@ -1,7 +1,7 @@
 //! Results for a person at a terminal.
 
 use crate::postprocess::detection::Detection;
-use crate::recipe::{AlignMode, Folder};
+use crate::recipe::{AlignMode, Folder, Method};
 use crate::report::{detections, json};
 use crate::tasks::evaluate::Category;
 use crate::tasks::inspect::{Inspection, Verdict};
@@ -21,6 +21,10 @@ pub fn inspection(path: &str, inspection: &Inspection, ms: f64, colour: bool) ->
     }
     for region in inspection.regions.iter().filter(|r| r.verdict == Verdict::Fail) {
         text.push_str(&format!("\n      {}: {:.2} / {:.2}", region.name, region.score, region.threshold));
+        if let Some(read) = &region.text {
+            text.push_str(&format!("  read {read:?}"));
+            continue;
+        }
         for defect in &region.defects {
             let r = defect.rect;
             text.push_str(&format!(
@@ -71,6 +75,11 @@ pub fn learned(folder: &Folder, held_out: &[Vec<f32>], holdout: Option<(usize, u
     });
     for ((region, scores), memory) in recipe.regions.iter().zip(held_out).zip(&folder.memories) {
         let worst = scores.iter().copied().fold(0.0, f32::max);
+        if region.method == Method::Text {
+            let wanted = region.pattern.as_ref().or(region.expected.as_ref());
+            text.push_str(&format!("\n  {}  text  {}", region.name, wanted.map_or("", String::as_str)));
+            continue;
+        }
         text.push_str(&format!(
             "\n  {}  {}  threshold {:.2}  good parts unseen in learning score up to {worst:.2}  memory {:.1} MB",
             region.name,

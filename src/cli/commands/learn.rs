@@ -1,7 +1,7 @@
 //! `ocellus learn`
 
 use crate::cli::args::restore_stdin;
-use crate::cli::recipes::{self, RegionArg};
+use crate::cli::recipes::{self, RegionArg, TextArg, Texts};
 use crate::cli::{Outcome, batch, output};
 use crate::error::Result;
 use crate::input;
@@ -30,7 +30,16 @@ pub struct Learn {
     /// given (default: the whole picture)
     #[argh(option)]
     region: Vec<RegionArg>,
-    /// patch (default), cosine or classical
+    /// region=regex: what the printed line of a region of the method text must match
+    #[argh(option)]
+    pattern: Vec<TextArg>,
+    /// region=text: the printed line of a region of the method text itself
+    #[argh(option)]
+    expect: Vec<TextArg>,
+    /// region=kind: a check digit that the text must have: luhn, ean13, ... (see ocellus ocr --help)
+    #[argh(option)]
+    check: Vec<TextArg>,
+    /// patch (default), cosine, classical or text
     #[argh(option, default = "Method::Patch")]
     method: Method,
     /// the golden image (default: the first of the good ones)
@@ -71,6 +80,7 @@ impl Learn {
             golden: self.golden.map(|name| restore_stdin(&name)),
             regions: self.region,
             method: self.method,
+            texts: Texts { patterns: self.pattern, expected: self.expect, checks: self.check },
             align: self.align,
             model: self.model,
             seed: self.seed,

@@ -39,7 +39,7 @@ pub struct Ocr {
     /// check digit that must be right: luhn, ean8, upca, ean13, gtin14, sscc, isbn10, isbn13, mod97
     #[argh(option)]
     check: Option<Check>,
-    /// drop lines of a lower score (default: 0.5; with --no-detect none is dropped)
+    /// drop lines of a lower score, and take no text for a match below it (default: 0.5; with --no-detect no line is dropped)
     #[argh(option, default = "0.5", from_str_fn(share))]
     min_score: f32,
     /// a pixel is text above this probability (default: 0.3)

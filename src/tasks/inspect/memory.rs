@@ -62,6 +62,7 @@ impl Memory {
                 let (memory, held_out) = Cosine::learn(views, posed, loaded(net)?, seed)?;
                 (Memory::Cosine(memory), held_out)
             }
+            Method::Text => return Err(Error::Internal("nothing is learned of a text".into())),
             Method::Patch | Method::Classical => {
                 let (memory, held_out) = Places::learn(method, views, posed, net, seed)?;
                 (Memory::Places(memory), held_out)
@@ -123,6 +124,7 @@ impl Memory {
         let frame = Frame { rect: region.bounds(), width, height };
         let memory = match region.method {
             Method::Cosine => Cosine::read(&store).map(Memory::Cosine),
+            Method::Text => return Err(bad("a text has no memory".into())),
             Method::Patch | Method::Classical => Places::read(&store, region.method).map(Memory::Places),
         };
         Ok((frame, memory.map_err(bad)?))

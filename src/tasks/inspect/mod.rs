@@ -10,6 +10,7 @@ mod memory;
 mod pixels;
 mod places;
 mod posed;
+mod printed;
 mod search;
 mod texture;
 mod threshold;
@@ -17,6 +18,7 @@ mod whiten;
 
 pub use align::{Aligner, Pose};
 pub use learn::{AlignChoice, Good, Learned, LearnedRegion, Learner, RegionSpec};
+pub use printed::Printed;
 
 use crate::error::{Error, Result};
 use crate::geometry::{Rect, Similarity};
@@ -24,6 +26,7 @@ use crate::image::{Gray, Image};
 use crate::models::Model;
 use crate::postprocess::blobs;
 use crate::recipe::{Align, AlignMode, Method, Recipe, Region};
+use crate::tasks::ocr::Reader;
 use crate::tasks::timed;
 use features::FeatureNet;
 use frame::{Frame, View};
@@ -80,6 +83,8 @@ pub struct RegionResult {
     pub outline: [(f32, f32); 4],
     /// Scores place by place, if the method gives them.
     pub heat: Option<HeatMap>,
+    /// What was read, if the method reads.
+    pub text: Option<String>,
 }
 
 /// What was found in one photograph.
@@ -113,7 +118,17 @@ pub struct Inspector {
     align: Align,
     aligner: Option<Aligner>,
     net: Option<FeatureNet>,
-    regions: Vec<(Region, Frame, Memory)>,
+    regions: Vec<(Region, Way)>,
+    reader: Option<Reader>,
+}
+
+/// How a region is judged.
+#[derive(Debug)]
+enum Way {
+    /// Held against what was learned.
+    Compared(Frame, Memory),
+    /// Read.
+    Read(Printed),
 }
 
 impl Inspector {
@@ -135,18 +150,23 @@ impl Inspector {
             AlignMode::Pose => Some(Aligner::new(golden)?),
             AlignMode::None => None,
         };
+        let methods: Vec<Method> = recipe.regions.iter().map(|r| r.method).collect();
+        let net = FeatureNet::for_methods(model, &methods)?;
+        let reader = methods.contains(&Method::Text).then(Reader::new).transpose()?;
         let mut regions = Vec::new();
         for (region, bytes) in recipe.regions.iter().zip(memories) {
-            let (frame, memory) = Memory::read(region, bytes, model.map_or("", |m| &m.info.sha256))?;
-            regions.push((region.clone(), frame, memory));
+            let way = match &reader {
+                Some(reader) if region.method == Method::Text => Way::Read(Printed::new(region, reader)?),
+                _ => {
+                    let (frame, memory) = Memory::read(region, bytes, model.map_or("", |m| &m.info.sha256))?;
+                    // Compiled now, so that the first part is inspected as fast as the others.
+                    memory.prepare(&frame, net.as_ref())?;
+                    Way::Compared(frame, memory)
+                }
+            };
+            regions.push((region.clone(), way));
         }
-        let methods: Vec<Method> = regions.iter().map(|(r, _, _)| r.method).collect();
-        let net = FeatureNet::for_methods(model, &methods)?;
-        // Compiled now, so that the first part is inspected as fast as the others.
-        for (_, frame, memory) in &regions {
-            memory.prepare(frame, net.as_ref())?;
-        }
-        Ok(Inspector { size, align: recipe.align.clone(), aligner, net, regions })
+        Ok(Inspector { size, align: recipe.align.clone(), aligner, net, regions, reader })
     }
 
     /// Inspects one photograph, which must have the size of the golden image.
@@ -156,7 +176,16 @@ impl Inspector {
         let transform = pose.map_or(Similarity::IDENTITY, |p| p.transform);
         let mut displacement = pose.and_then(|p| self.displacement(&p));
         let mut regions = Vec::new();
-        for (region, frame, memory) in &self.regions {
+        for (region, way) in &self.regions {
+            let (frame, memory) = match (way, &self.reader) {
+                (Way::Compared(frame, memory), _) => (frame, memory),
+                (Way::Read(printed), Some(reader)) => {
+                    let read = timed("text", || printed.read(reader, photo, &transform, region))?;
+                    regions.push(text_result(region, &transform, read, photo));
+                    continue;
+                }
+                (Way::Read(_), None) => return Err(Error::Internal("no reader".into())),
+            };
             let view = timed("view", || frame.view(photo, &transform))?;
             let shown = view.shown();
             if shown < MIN_SHOWN && displacement.is_none() {
@@ -204,6 +233,7 @@ impl Inspector {
             defects: defects.into_iter().map(cut).collect(),
             outline: region.bounds().corners().map(|p| transform.apply(p)),
             heat: scored.map.map(|cells| HeatMap { cells, rect: region.bounds() }),
+            text: None,
         })
     }
 
@@ -231,6 +261,23 @@ impl Inspector {
             .filter(|(value, limit, _)| value > limit)
             .map(|(value, limit, text)| (value / limit.max(1e-6), text))
             .max_by(|a, b| a.0.total_cmp(&b.0))
+    }
+}
+
+/// What is said of a region whose text was read.
+fn text_result(region: &Region, transform: &Similarity, read: printed::Read, photo: &Image) -> RegionResult {
+    let failed = read.score > region.threshold;
+    let place = transform.map_rect(&region.bounds()).clip(photo.width(), photo.height());
+    RegionResult {
+        name: region.name.clone(),
+        method: region.method,
+        verdict: if failed { Verdict::Fail } else { Verdict::Pass },
+        score: read.score,
+        threshold: region.threshold,
+        defects: if failed { vec![Defect { rect: place, score: read.score }] } else { Vec::new() },
+        outline: region.bounds().corners().map(|p| transform.apply(p)),
+        heat: None,
+        text: Some(read.text),
     }
 }
 

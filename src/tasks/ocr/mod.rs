@@ -9,7 +9,7 @@ use crate::geometry::{Quad, Rect};
 use crate::image::Image;
 use crate::models;
 use crate::postprocess::ctc::{Columns, Reading};
-use crate::postprocess::pattern::Pattern;
+use crate::postprocess::pattern::{Match, Pattern};
 use crate::postprocess::text_boxes::Params;
 use crate::tasks::timed;
 use crate::tensor::Tensor;
@@ -24,15 +24,12 @@ const PERHAPS_TURNED: f32 = 0.5;
 /// Least score of a line of one character, where lines are looked for.
 const SURE_OF_ONE: f32 = 0.97;
 
-/// A text that matches the pattern is taken for what stands there if its evidence reaches this.
-const ENOUGH_EVIDENCE: f32 = 0.4;
-
 /// How pictures are read.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// What counts as a line of text.
     pub boxes: Params,
-    /// Lines of a lower score are dropped.
+    /// Lines of a lower score are dropped, and a text that a pattern formed is no match below it.
     pub least_score: f32,
     /// Look for lines; otherwise the picture is one.
     pub detect: bool,
@@ -79,6 +76,8 @@ pub struct Line {
     pub matched: Option<bool>,
     /// With a constraint: what is read without.
     pub unconstrained: Option<String>,
+    /// With a constraint that is fulfilled: see [`Match::evidence`].
+    pub evidence: Option<f32>,
 }
 
 /// Reads text; loaded once and shared by threads.
@@ -170,16 +169,19 @@ impl Reader {
             chars: r.scores,
             matched: None,
             unconstrained: None,
+            evidence: None,
         };
         let Some(pattern) = &options.pattern else {
             let score = free.score();
             return Ok(line(free, score));
         };
         let unconstrained = Some(text(&free));
-        match pattern.best(&columns).filter(|m| m.evidence >= ENOUGH_EVIDENCE) {
+        let score = |found: &Match| found.reading.score() * found.evidence;
+        match pattern.best(&columns).filter(|found| score(found) >= options.least_score) {
             Some(found) => {
-                let score = found.reading.score() * found.evidence;
-                Ok(Line { matched: Some(true), unconstrained, ..line(found.reading, score) })
+                let score = score(&found);
+                let evidence = Some(found.evidence);
+                Ok(Line { matched: Some(true), unconstrained, evidence, ..line(found.reading, score) })
             }
             None => {
                 let score = free.score();
@@ -196,6 +198,11 @@ impl Line {
         let single = self.text.trim().chars().count() < 2;
         self.score >= if single { least.max(SURE_OF_ONE) } else { least }
     }
+}
+
+/// The part of `photo` in `quad`, laid flat, as it stands.
+pub fn upright(photo: &Image, quad: &Quad) -> Result<Image> {
+    rectify::flattened(photo, quad)
 }
 
 fn columns(logits: &Tensor) -> Columns<'_> {

@@ -9,6 +9,12 @@ const VERTICAL: f32 = 1.5;
 
 /// The pixels of `image` in `quad`, as a rectangle with the quad's sides; vertical lines lie. Bicubic, the border repeated.
 pub(super) fn rectify(image: &Image, quad: &Quad) -> Result<Image> {
+    let flat = flattened(image, quad)?;
+    if flat.height() as f32 >= VERTICAL * flat.width() as f32 { quarter_turn(&flat) } else { Ok(flat) }
+}
+
+/// The pixels of `image` in `quad`, as a rectangle with the quad's sides.
+pub(super) fn flattened(image: &Image, quad: &Quad) -> Result<Image> {
     let (width, height) = ((quad.width() as u32).max(1), (quad.height() as u32).max(1));
     let map = quad.projection(width as f32, height as f32);
     let mut data = Vec::with_capacity(width as usize * height as usize * 3);
@@ -18,8 +24,7 @@ pub(super) fn rectify(image: &Image, quad: &Quad) -> Result<Image> {
             data.extend(bicubic(image, u, v));
         }
     }
-    let flat = Image::new(width, height, data)?;
-    if height as f32 >= VERTICAL * width as f32 { quarter_turn(&flat) } else { Ok(flat) }
+    Image::new(width, height, data)
 }
 
 /// The colour between pixels, which lie at whole numbers, by cubic convolution over 4x4 of them (Keys 1981) with OpenCV's
