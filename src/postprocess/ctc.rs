@@ -81,7 +81,24 @@ fn max(values: &[f32]) -> f32 {
 /// The logarithm of the sum of the exponentials: what a logit must be less by to be the logarithm of a probability.
 pub fn log_sum_exp(column: &[f32]) -> f32 {
     let greatest = max(column);
-    greatest + column.iter().map(|v| (v - greatest).exp()).sum::<f32>().ln()
+    let mut lanes = [0f32; 16];
+    let chunks = column.chunks_exact(16);
+    let rest: f32 = chunks.remainder().iter().map(|v| exp(v - greatest)).sum();
+    for chunk in chunks {
+        lanes.iter_mut().zip(chunk).for_each(|(lane, v)| *lane += exp(v - greatest));
+    }
+    greatest + (lanes.into_iter().sum::<f32>() + rest).ln()
+}
+
+/// The exponential of a number of 0 or less, to a relative error below 1e-5, as good as 0 below -87: without branches, so that
+/// compilers turn it into vector instructions. 18,710 of them a character took longer than the rest of the reading.
+fn exp(x: f32) -> f32 {
+    // 2^(x log2 e): the whole part goes into the exponent's bits, the rest (-0.5 to 0.5) into its Taylor series.
+    let scaled = x.max(-87.0) * std::f32::consts::LOG2_E;
+    let whole = scaled.round_ties_even();
+    let t = (scaled - whole) * std::f32::consts::LN_2;
+    let series = 1.0 + t * (1.0 + t * (1.0 / 2.0 + t * (1.0 / 6.0 + t * (1.0 / 24.0 + t * (1.0 / 120.0 + t / 720.0)))));
+    series * f32::from_bits(((whole as i32 + 127) << 23) as u32)
 }
 
 #[cfg(test)]
@@ -104,6 +121,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn exponentials(x in -87f32..0.0) {
+            prop_assert!((exp(x) / x.exp() - 1.0).abs() < 1e-5, "{} {}", exp(x), x.exp());
+            prop_assert!(exp(x * 1e6) >= 0.0);
+        }
+
         #[test]
         fn scores_are_probabilities(logits in prop::collection::vec(-30f32..30.0, 40 * 7)) {
             let reading = Columns::new(&logits, 7).greedy(None);

@@ -11,15 +11,20 @@ use crate::models;
 use crate::postprocess::ctc::{Columns, Reading};
 use crate::postprocess::pattern::{Match, Pattern};
 use crate::postprocess::text_boxes::Params;
+use crate::preprocess;
 use crate::tasks::timed;
 use crate::tensor::Tensor;
 use find::Finder;
 use rayon::prelude::*;
 use recognise::{Orienter, Recogniser};
+use std::sync::OnceLock;
 
 /// A line is read upside down as well if the orientation network sees so much of a chance for it. It errs with confidence,
 /// on dot print and seven-segment displays above all: which reading is right shows in their scores.
 const PERHAPS_TURNED: f32 = 0.5;
+
+/// A line of a lower score is read again from other looks at it.
+const DOUBTFUL: f32 = 0.9;
 
 /// Least score of a line of one character, where lines are looked for.
 const SURE_OF_ONE: f32 = 0.97;
@@ -86,6 +91,8 @@ pub struct Reader {
     finder: Finder,
     orienter: Orienter,
     recogniser: Recogniser,
+    /// Whether [`Recogniser::prepare`] has run, and could; what could not be compiled is told when it is needed.
+    ready: OnceLock<bool>,
 }
 
 impl Reader {
@@ -101,7 +108,7 @@ impl Reader {
                 )
             },
         );
-        Ok(Reader { finder: finder?, orienter: orienter?, recogniser: recogniser? })
+        Ok(Reader { finder: finder?, orienter: orienter?, recogniser: recogniser?, ready: OnceLock::new() })
     }
 
     /// What the classes of the recogniser stand for; the blank, class 0, is empty.
@@ -126,6 +133,11 @@ impl Reader {
         };
         let image = part.as_ref().unwrap_or(image);
         let quads = match options.detect {
+            true if options.parallel => {
+                // The network that reads gets ready while the other one looks for lines.
+                let prepare = || self.ready.get_or_init(|| self.recogniser.prepare().is_ok());
+                rayon::join(|| self.finder.find(image, &options.boxes), prepare).0?
+            }
             true => self.finder.find(image, &options.boxes)?,
             false => vec![Rect::from_xywh(0.0, 0.0, image.width() as f32, image.height() as f32).into()],
         };
@@ -145,12 +157,22 @@ impl Reader {
 
     /// The line in `quad`; `None` if nothing is read there.
     fn line(&self, image: &Image, quad: &Quad, options: &Options) -> Result<Option<Line>> {
-        let crop = rectify::rectify(image, quad)?;
+        let crop = timed("crop", || rectify::rectify(image, quad))?;
         let mut best = self.reading(&crop, quad, options)?;
         if options.orient && self.orienter.upside_down(&crop)? > PERHAPS_TURNED {
             let turned = self.reading(&rectify::half_turn(&crop)?, quad, options)?;
             if (turned.matched, turned.score) > (best.matched, best.score) {
                 best = turned;
+            }
+        }
+        // What is hard to read is looked at again, otherwise scaled; the most probable reading wins. A match stays: among
+        // several looks the surest is not always the right one.
+        if best.matched == Some(false) || best.matched.is_none() && best.score < DOUBTFUL {
+            for variant in variants(&crop)? {
+                let again = self.reading(&variant, quad, options)?;
+                if (again.matched, again.score) > (best.matched, best.score) {
+                    best = again;
+                }
             }
         }
         Ok((!best.text.trim().is_empty()).then_some(best))
@@ -161,7 +183,7 @@ impl Reader {
         let logits = self.recogniser.logits(crop)?;
         let columns = columns(&logits);
         let text = |r: &Reading| r.classes.iter().map(|c| self.characters()[*c].as_str()).collect::<String>();
-        let free = columns.greedy(options.allowed.as_deref());
+        let free = timed("characters", || columns.greedy(options.allowed.as_deref()));
         let line = |r: Reading, score| Line {
             text: text(&r),
             score,
@@ -198,6 +220,17 @@ impl Line {
         let single = self.text.trim().chars().count() < 2;
         self.score >= if single { least.max(SURE_OF_ONE) } else { least }
     }
+}
+
+/// Other looks at a line: wider, narrower, and softened, which joins the dots of a dot print.
+fn variants(line: &Image) -> Result<Vec<Image>> {
+    let (w, h) = (line.width(), line.height());
+    let scaled = |share: f32| preprocess::resize(line, ((w as f32 * share) as u32).max(1), h);
+    let mut all = vec![scaled(1.2)?, scaled(0.85)?];
+    if h > 24 {
+        all.push(preprocess::resize(line, (w * 20 / h).max(1), 20)?);
+    }
+    Ok(all)
 }
 
 /// The part of `photo` in `quad`, laid flat, as it stands.

@@ -6,6 +6,7 @@ use crate::image::Image;
 use crate::models::Model;
 use crate::models::manifest::InputSpec;
 use crate::preprocess;
+use crate::tasks::timed;
 use crate::tensor::Tensor;
 
 /// Widths that lines are padded to, so that a few plans serve all: a third from each to the next, for which a line
@@ -14,6 +15,9 @@ const WIDTHS: [u32; 13] = [64, 96, 128, 160, 224, 288, 384, 512, 672, 896, 1184,
 
 /// Plans of the recognition network that are kept, 22 MB each; a page has lines of about so many of the widths.
 const PLANS: usize = 3;
+
+/// Widths of short lines, as there are on nearly every picture.
+const FIRST_WIDTHS: [usize; 2] = [160, 288];
 
 /// Tells which way up a line is.
 #[derive(Debug)]
@@ -32,7 +36,7 @@ impl Orienter {
     pub fn upside_down(&self, line: &Image) -> Result<f32> {
         let [width, height] = self.input.size;
         let input = padded(line, &self.input, width_at(line, height).min(width), width)?;
-        let both = self.session.run(&input)?.swap_remove(0);
+        let both = timed("orientation network", || self.session.run(&input))?.swap_remove(0);
         both.data().get(1).copied().ok_or_else(|| Error::Internal("an orientation without two values".into()))
     }
 }
@@ -66,13 +70,20 @@ impl Recogniser {
         &self.characters
     }
 
+    /// Compiles plans that nearly every picture needs. Without them the first lines would wait.
+    pub fn prepare(&self) -> Result<()> {
+        let height = self.input.size[1] as usize;
+        FIRST_WIDTHS.into_iter().try_for_each(|width| self.session.prepare(&[1, 3, height, width]))
+    }
+
     /// The logits of a line that lies, 1 x columns x classes.
     pub fn logits(&self, line: &Image) -> Result<Tensor> {
         let height = self.input.size[1];
         let longest = WIDTHS[WIDTHS.len() - 1];
         let width = width_at(line, height).min(longest);
         let room = WIDTHS.into_iter().find(|w| *w >= width).unwrap_or(longest);
-        let logits = self.session.run(&padded(line, &self.input, width, room)?)?.swap_remove(0);
+        let input = timed("scale", || padded(line, &self.input, width, room))?;
+        let logits = timed("recognition network", || self.session.run(&input))?.swap_remove(0);
         match logits.shape() {
             [1, _, classes] if *classes == self.characters.len() => Ok(logits),
             other => Err(Error::Internal(format!("{other:?} logits for {} characters", self.characters.len()))),
