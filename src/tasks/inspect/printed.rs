@@ -18,7 +18,7 @@ pub struct Printed {
 pub(super) struct Read {
     /// 0 if the text is surely right, 1 if it is not there.
     pub score: f32,
-    /// The line that comes closest; of all lines if none is right.
+    /// The line that comes closest, as it is read freely if it is not right.
     pub text: String,
 }
 
@@ -48,7 +48,12 @@ impl Printed {
         }
         let best = lines.iter().min_by(|a, b| self.score(a).total_cmp(&self.score(b)));
         Ok(match best {
-            Some(line) if line.matched == Some(true) => Read { score: self.score(line), text: line.text.clone() },
+            Some(line) if line.matched == Some(true) => {
+                let score = self.score(line);
+                // Where the text is not right, what is printed is told, not what was forced upon it.
+                let free = line.unconstrained.as_ref().filter(|_| score > region.threshold);
+                Read { score, text: free.unwrap_or(&line.text).clone() }
+            }
             _ => {
                 // What was found as lines says more than the region read as one; that is last.
                 let found = if lines.len() > 1 { &lines[..lines.len() - 1] } else { &lines[..] };
