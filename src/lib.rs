@@ -2,9 +2,10 @@
 //!
 //! # Layers
 //!
-//! `cli -> report -> tasks -> {preprocess, engine, models, postprocess} -> {image, geometry, tensor, error}`: a module
-//! uses those to its right and nothing to its left. `input` reads files and is used by `cli` alone, so a task never opens
-//! one. `tract` is named under `engine` only. `tests/layers.rs` holds the project to it.
+//! `cli -> report -> tasks -> {preprocess, engine, models, postprocess, recipe, kernels} -> {image, geometry, tensor,
+//! error}`: a module uses those to its right and nothing to its left. `input` reads files and is used by `cli` alone, so a
+//! task never opens one. `tract` is named under `engine` only, and only `kernels` has unsafe code. `tests/layers.rs` holds
+//! the project to it.
 
 pub mod cli;
 pub mod engine;
@@ -12,6 +13,7 @@ pub mod error;
 pub mod geometry;
 pub mod image;
 pub mod input;
+pub mod kernels;
 pub mod models;
 pub mod postprocess;
 pub mod preprocess;

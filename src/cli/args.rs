@@ -47,7 +47,7 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Parsed {
         None => return Parsed::Usage("no command given; see ocellus --help".into()),
         Some(_) => {}
     }
-    let normal = normalise(plain);
+    let normal = normalise(joined(plain));
     let words: Vec<&str> = normal.iter().map(String::as_str).collect();
     match TopLevel::from_args(&["ocellus"], &words) {
         Ok(top) => Parsed::Run(Box::new(top.command)),
@@ -62,6 +62,17 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Parsed {
             Parsed::Usage(format!("{message} (see ocellus{at} --help)").replace(STDIN_MARK, "-"))
         }
     }
+}
+
+/// `dedup compare` and the like are commands of two words: argh knows positional arguments or subcommands, not both.
+fn joined(mut args: Vec<String>) -> Vec<String> {
+    if let [first, second, ..] = &args[..] {
+        let both = format!("{first} {second}");
+        if super::commands::TWO_WORDS.contains(&both.as_str()) {
+            args.splice(..2, [both]);
+        }
+    }
+    args
 }
 
 /// `--name=value` becomes two words, `-` its mark; nothing behind `--` changes but `-`.

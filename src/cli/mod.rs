@@ -6,6 +6,7 @@
 mod args;
 mod batch;
 mod commands;
+mod dedup;
 mod detection;
 mod evaluation;
 mod masks;

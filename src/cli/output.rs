@@ -86,16 +86,42 @@ pub fn check_distinct(a: &[PathBuf], b: &[PathBuf]) -> Result<()> {
 
 /// Writes `file` under a temporary name beside it and renames it, so that a half-written file is never seen.
 pub fn write_file(file: &Path, bytes: &[u8]) -> Result<()> {
-    let failed = |e| Error::io(file, "write", e);
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o644));
+    let mut pending = Pending::new(file)?;
+    pending.write(bytes)?;
+    pending.finish()
+}
+
+/// A file that is written piece by piece under a temporary name, and renamed when it is whole.
+pub struct Pending<'a> {
+    file: &'a Path,
+    temporary: io::BufWriter<tempfile::NamedTempFile>,
+}
+
+impl<'a> Pending<'a> {
+    /// Begins to write `file`.
+    pub fn new(file: &'a Path) -> Result<Self> {
+        let mut builder = tempfile::Builder::new();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            builder.permissions(std::fs::Permissions::from_mode(0o644));
+        }
+        let temporary = builder.prefix(".ocellus-").tempfile_in(folder_of(file));
+        let temporary = temporary.map_err(|e| Error::io(file, "write", e))?;
+        Ok(Pending { file, temporary: io::BufWriter::new(temporary) })
     }
-    let mut temporary = builder.prefix(".ocellus-").tempfile_in(folder_of(file)).map_err(failed)?;
-    temporary.write_all(bytes).map_err(failed)?;
-    temporary.persist(file).map(|_| ()).map_err(|e| failed(e.error))
+
+    /// Writes the next piece.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.temporary.write_all(bytes).map_err(|e| Error::io(self.file, "write", e))
+    }
+
+    /// Gives the file its name.
+    pub fn finish(self) -> Result<()> {
+        let failed = |e| Error::io(self.file, "write", e);
+        let temporary = self.temporary.into_inner().map_err(|e| failed(e.into_error()))?;
+        temporary.persist(self.file).map(|_| ()).map_err(|e| failed(e.error))
+    }
 }
 
 /// The PNG files that `--annotate` asks for, one a picture; none without it. Their folder is made and they are no picture

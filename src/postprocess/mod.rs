@@ -8,6 +8,7 @@ pub mod detection;
 pub mod masks;
 pub mod min_area_rect;
 pub mod nanodet;
+pub mod near_codes;
 pub mod nms;
 pub mod pattern;
 pub mod text_boxes;

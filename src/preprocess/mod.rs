@@ -1,6 +1,9 @@
 //! From a picture to the input tensor of a network, and coordinates back. The only place with letterbox arithmetic.
 
 mod bilinear;
+pub mod filters;
+pub mod lanczos;
+pub mod overview;
 
 use crate::error::{Error, Result};
 use crate::geometry::Rect;

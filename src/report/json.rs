@@ -6,6 +6,8 @@ use crate::models::manifest::ModelInfo;
 use crate::postprocess::detection::Detection;
 use crate::recipe::{Align, Folder};
 use crate::report::detections;
+use crate::report::duplicates::{Group, Member, Totals};
+use crate::tasks::dedup::hash::Bits;
 use crate::tasks::inspect::{Defect, Inspection, RegionResult, Verdict};
 use crate::tasks::mask::Summary;
 use crate::tasks::ocr::Line;
@@ -322,6 +324,117 @@ pub fn plain(kind: &str, body: impl Serialize) -> Result<String> {
         body: T,
     }
     write(&Plain { schema: SCHEMA, kind, body })
+}
+
+/// A file of a group in a record.
+#[derive(Serialize)]
+struct MemberBody<'a> {
+    path: std::borrow::Cow<'a, str>,
+    /// The path's bytes in hexadecimal digits, where it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_bytes: Option<String>,
+    distance: u32,
+    exact: bool,
+    remove: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    reference: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    turned: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cosine: Option<f64>,
+    width: Option<u32>,
+    height: Option<u32>,
+    bytes: u64,
+    modified: i64,
+    hash: Option<String>,
+}
+
+/// A record of a group of `ocellus dedup`: the file to keep first, times in seconds since 1970.
+pub fn dedup_group(group: &Group, bits: Bits) -> Result<String> {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        status: &'static str,
+        kind: &'static str,
+        keep: std::borrow::Cow<'a, str>,
+        files: Vec<MemberBody<'a>>,
+    }
+    fn member(i: usize, m: &Member, bits: Bits) -> MemberBody<'_> {
+        let bytes = m.path.as_os_str().as_encoded_bytes();
+        MemberBody {
+            path: m.path.to_string_lossy(),
+            path_bytes: m.path.to_str().is_none().then(|| bytes.iter().map(|b| format!("{b:02x}")).collect()),
+            distance: m.distance,
+            exact: m.exact,
+            remove: i > 0 && !m.reference,
+            reference: m.reference,
+            turned: m.turn != 0,
+            cosine: m.cosine.map(|c| round(c, 4)),
+            width: m.size.map(|s| s.0),
+            height: m.size.map(|s| s.1),
+            bytes: m.bytes,
+            modified: m.modified.div_euclid(1_000_000_000),
+            hash: m.hash.map(|h| h.hex(bits)),
+        }
+    }
+    let body = Body {
+        status: "ok",
+        kind: if group.exact() { "exact" } else { "near" },
+        keep: group.keep().path.to_string_lossy(),
+        files: group.members.iter().enumerate().map(|(i, m)| member(i, m, bits)).collect(),
+    };
+    plain("dedup_group", body)
+}
+
+/// The last record of `ocellus dedup`; `failed` files could not be used.
+pub fn dedup_summary(totals: &Totals, failed: usize) -> Result<String> {
+    let t = totals;
+    plain(
+        "dedup_summary",
+        json!({
+            "files": t.files, "hashed": t.hashed, "cached": t.known, "failed": failed, "blank": t.blank,
+            "links": t.links, "aliases": t.aliases, "groups": t.groups, "exact_groups": t.exact,
+            "removable": t.spare, "removable_bytes": t.spare_bytes,
+        }),
+    )
+}
+
+/// A record of `ocellus dedup compare`.
+pub fn compared(a: &str, b: &str, body: impl Serialize) -> Result<String> {
+    #[derive(Serialize)]
+    struct Body<'a, T: Serialize> {
+        status: &'static str,
+        a: &'a str,
+        b: &'a str,
+        #[serde(flatten)]
+        body: T,
+    }
+    plain("dedup_compare", Body { status: "ok", a, b, body })
+}
+
+/// A record of `ocellus dedup hash`.
+pub fn hash(path: &str, result: std::result::Result<(String, u32, u32), &Error>) -> Result<String> {
+    #[derive(Serialize)]
+    struct Body {
+        hash: String,
+        width: u32,
+        height: u32,
+    }
+    record("dedup_hash", path, result.map(|(hash, width, height)| Body { hash, width, height }))
+}
+
+/// A group among the hashes of the file `name`: line, hexadecimal digits and distance to the first of each.
+pub fn hash_group(name: &str, members: &[(usize, String, u32)]) -> Result<String> {
+    let path = |line: usize| format!("{name}:{line}");
+    let file = |(line, hash, distance): &(usize, String, u32)| json!({"path": path(*line), "line": line, "hash": hash, "distance": distance});
+    let kind = if members.iter().all(|m| m.2 == 0) { "exact" } else { "near" };
+    let keep = members.first().map(|m| path(m.0));
+    let files: Vec<_> = members.iter().map(file).collect();
+    plain("dedup_group", json!({"status": "ok", "kind": kind, "keep": keep, "files": files}))
+}
+
+/// Two lines of a file of hashes that are near each other.
+pub fn hash_pair(a: usize, b: usize, distance: u32) -> Result<String> {
+    plain("dedup_pair", json!({"a": a, "b": b, "distance": distance}))
 }
 
 /// Rounded to `digits` decimals, as f64 so that JSON shows no more of them.

@@ -2,9 +2,11 @@
 
 pub mod detections;
 pub mod draw;
+pub mod duplicates;
 pub mod heat;
 pub mod json;
 pub mod lines;
 pub mod npy;
 pub mod overlay;
+pub mod sheet;
 pub mod text;

@@ -1,5 +1,8 @@
 //! One file a command: parse, build the pipeline once, run the batch, report.
 
+mod dedup;
+mod dedup_compare;
+mod dedup_hash;
 mod detect;
 mod embed;
 mod evaluate;
@@ -13,6 +16,9 @@ use super::Outcome;
 use crate::error::Result;
 use argh::FromArgs;
 
+/// Commands of two words. A directory of such a name is given as `./compare`.
+pub const TWO_WORDS: [&str; 2] = ["dedup compare", "dedup hash"];
+
 /// A command with its arguments.
 #[derive(FromArgs, Debug)]
 #[argh(subcommand)]
@@ -25,6 +31,12 @@ pub enum Command {
     Evaluate(evaluate::Evaluate),
     /// Find objects.
     Detect(detect::Detect),
+    /// Find duplicate photographs.
+    Dedup(dedup::Dedup),
+    /// Hold two photographs against each other.
+    DedupCompare(dedup_compare::DedupCompare),
+    /// Print perceptual hashes.
+    DedupHash(dedup_hash::DedupHash),
     /// Compute feature vectors.
     Embed(embed::Embed),
     /// Mask people and objects.
@@ -42,6 +54,9 @@ pub fn run(command: Command) -> Result<Outcome> {
         Command::Inspect(c) => c.run(),
         Command::Evaluate(c) => c.run(),
         Command::Detect(c) => c.run(),
+        Command::Dedup(c) => c.run(),
+        Command::DedupCompare(c) => c.run(),
+        Command::DedupHash(c) => c.run(),
         Command::Embed(c) => c.run(),
         Command::Mask(c) => c.run(),
         Command::Ocr(c) => c.run(),

@@ -9,6 +9,8 @@ use crate::error::{Error, Result};
 use crate::geometry::Similarity;
 use crate::image::{Gray, Image};
 use crate::preprocess;
+use crate::preprocess::filters::{halve, normalise_contrast};
+use crate::tasks::normal_equations::invert;
 
 /// Long side of the finest level in pixels; the accuracy is about a tenth of a pixel there.
 const FINE_SIDE: f32 = 256.0;
@@ -21,7 +23,7 @@ const MIN_FINE_SIDE: u32 = 24;
 const LEVELS: usize = 3;
 /// Radius of the local contrast normalisation in pixels of each level.
 const CONTRAST_RADIUS: usize = 8;
-/// Contrast in grey levels below which a place counts as flat: sensor noise must not be blown up to structure.
+/// Contrast in grey levels below which a place counts as flat: that of sensor noise.
 const FLAT: f32 = 6.0;
 /// Gauss-Newton steps per level; it converges in three to six.
 const MAX_STEPS: usize = 12;
@@ -137,74 +139,12 @@ fn pyramid(image: &Image) -> Result<Vec<Gray>> {
     let mut levels = vec![];
     for _ in 1..LEVELS {
         let half = halve(&gray);
-        levels.push(normalise_contrast(&gray));
+        levels.push(normalise_contrast(&gray, CONTRAST_RADIUS, FLAT));
         gray = half;
     }
-    levels.push(normalise_contrast(&gray));
+    levels.push(normalise_contrast(&gray, CONTRAST_RADIUS, FLAT));
     levels.reverse();
     Ok(levels)
-}
-
-/// Means of 2 x 2 pixels; an odd last column or row is dropped.
-pub(super) fn halve(g: &Gray) -> Gray {
-    let (width, height) = (g.width / 2, g.height / 2);
-    let at = |x: usize, y: usize| {
-        (g.at(2 * x, 2 * y) + g.at(2 * x + 1, 2 * y) + g.at(2 * x, 2 * y + 1) + g.at(2 * x + 1, 2 * y + 1)) / 4.0
-    };
-    let data = (0..width * height).map(|i| at(i % width, i / width)).collect();
-    Gray { width, height, data }
-}
-
-/// Smooths a little, takes off the local mean and divides by the local standard deviation.
-pub(super) fn normalise_contrast(g: &Gray) -> Gray {
-    let smooth = box_mean(g, 1);
-    let mean = box_mean(&smooth, CONTRAST_RADIUS);
-    let mut out = smooth;
-    for (v, m) in out.data.iter_mut().zip(&mean.data) {
-        *v -= m;
-    }
-    let squares = Gray { data: out.data.iter().map(|v| v * v).collect(), ..out };
-    let variance = box_mean(&squares, CONTRAST_RADIUS);
-    for (v, s) in out.data.iter_mut().zip(&variance.data) {
-        *v /= (s + FLAT * FLAT).sqrt();
-    }
-    out
-}
-
-/// Mean over a square of `2 radius + 1` pixels, cut at the borders.
-pub(super) fn box_mean(g: &Gray, radius: usize) -> Gray {
-    let mut rows = Gray { data: Vec::with_capacity(g.data.len()), ..*g };
-    for row in g.data.chunks_exact(g.width) {
-        let mut sum: f32 = row[..radius.min(g.width)].iter().sum();
-        for x in 0..g.width {
-            if x + radius < g.width {
-                sum += row[x + radius];
-            }
-            if x > radius {
-                sum -= row[x - radius - 1];
-            }
-            let count = (x + radius).min(g.width - 1) + 1 - x.saturating_sub(radius);
-            rows.data.push(sum / count as f32);
-        }
-    }
-    let mut out = Gray { data: Vec::with_capacity(g.data.len()), ..*g };
-    let mut sums = vec![0f32; g.width];
-    for row in rows.data.chunks_exact(g.width).take(radius) {
-        sums.iter_mut().zip(row).for_each(|(s, v)| *s += v);
-    }
-    for y in 0..g.height {
-        if y + radius < g.height {
-            let entering = &rows.data[(y + radius) * g.width..][..g.width];
-            sums.iter_mut().zip(entering).for_each(|(s, v)| *s += v);
-        }
-        if y > radius {
-            let leaving = &rows.data[(y - radius - 1) * g.width..][..g.width];
-            sums.iter_mut().zip(leaving).for_each(|(s, v)| *s -= v);
-        }
-        let count = ((y + radius).min(g.height - 1) + 1 - y.saturating_sub(radius)) as f32;
-        out.data.extend(sums.iter().map(|s| s / count));
-    }
-    out
 }
 
 impl Level {
@@ -293,28 +233,4 @@ impl Level {
         }
         (gradient, correlation)
     }
-}
-
-/// Gauss-Jordan on a symmetric positive matrix; a little is added to the diagonal so that a blank image has an inverse.
-fn invert(mut m: [[f64; 4]; 4]) -> [[f32; 4]; 4] {
-    let mut inverse = [[0f64; 4]; 4];
-    for i in 0..4 {
-        m[i][i] = m[i][i] * (1.0 + 1e-6) + 1e-3;
-        inverse[i][i] = 1.0;
-    }
-    for i in 0..4 {
-        let pivot = m[i][i];
-        for k in 0..4 {
-            m[i][k] /= pivot;
-            inverse[i][k] /= pivot;
-        }
-        for j in (0..4).filter(|&j| j != i) {
-            let factor = m[j][i];
-            for k in 0..4 {
-                m[j][k] -= factor * m[i][k];
-                inverse[j][k] -= factor * inverse[i][k];
-            }
-        }
-    }
-    inverse.map(|row| row.map(|v| v as f32))
 }

@@ -1,8 +1,8 @@
 //! Light: simulating other light and noise on good parts, and taking the light off a new one.
 
-use super::align::box_mean;
 use crate::error::Result;
 use crate::image::{Gray, Image};
+use crate::preprocess::filters::box_mean;
 use fastrand::Rng;
 
 /// `view` as another session might have taken it: exposure, gamma, colour temperature, a gradient across the picture,

@@ -1,10 +1,10 @@
 //! Descriptors straight from the pixels: what the eye would call colour, edges and grain. No network.
 
-use super::align::{box_mean, halve};
 use super::places::{Grid, three_tap};
 use crate::error::Result;
 use crate::image::{Gray, Image};
 use crate::preprocess;
+use crate::preprocess::filters::{box_mean, halve};
 
 /// Long or short, a view is brought to about this many pixels a side first.
 const SIDE: f32 = 256.0;

@@ -317,7 +317,8 @@ fn pooled(map: &Tensor, side: u32) -> Result<Grid> {
     let cell = (NETWORK_CELL / stride).max(1);
     let mut grid = Grid::zeros(columns / cell, rows / cell, dim);
     for (c, plane) in map.data().chunks_exact(rows * columns).enumerate() {
-        let smooth = super::align::box_mean(&Gray { width: columns, height: rows, data: plane.to_vec() }, 1);
+        let smooth =
+            crate::preprocess::filters::box_mean(&Gray { width: columns, height: rows, data: plane.to_vec() }, 1);
         grid.add_cells(c, cell, |x, y| smooth.at(x, y));
     }
     Ok(grid)

@@ -1,5 +1,10 @@
 //! From names on the command line to pictures: files, directories, standard input; decoding, EXIF orientation, limits.
 
+pub mod jpeg;
+mod overview;
+
+pub use overview::overview;
+
 use crate::error::{Error, Result};
 use crate::image::Image;
 use image::metadata::Orientation;
@@ -116,13 +121,18 @@ fn expand_one(name: &str) -> Vec<Source> {
         }
     }
     if found.is_empty() {
-        let message = format!("no pictures in this directory (looked for .{})", ENDINGS.join(" ."));
-        found.push(Source::Unreadable(path.to_path_buf(), message));
+        found.push(Source::Unreadable(path.to_path_buf(), no_pictures()));
     }
     found
 }
 
-fn is_picture_name(path: &Path) -> bool {
+/// What is said of a directory without pictures.
+pub fn no_pictures() -> String {
+    format!("no pictures in this directory (looked for .{})", ENDINGS.join(" ."))
+}
+
+/// Whether a file in a directory is taken for a picture by its name.
+pub fn is_picture_name(path: &Path) -> bool {
     let ending = path.extension().and_then(OsStr::to_str).map(str::to_ascii_lowercase);
     ending.is_some_and(|e| ENDINGS.contains(&e.as_str()))
 }
@@ -174,24 +184,30 @@ fn as_stored(name: &str, bytes: &[u8], limits: &Limits) -> Result<(DynamicImage,
         _ => bad("the picture is damaged or of an unsupported kind".into(), Some(e)),
     };
     let mut decoder = reader.into_decoder().map_err(damaged)?;
-    let (width, height) = decoder.dimensions();
-    let pixels = width as u64 * height as u64;
-    if pixels > limits.max_pixels {
-        let message = format!(
-            "{width}x{height} is {} megapixels, the limit is {most}; raise it with --max-pixels if the picture is genuine",
-            pixels / 1_000_000,
-        );
-        return Err(bad(message, None));
-    }
-    if pixels == 0 {
-        return Err(bad(format!("the picture has no pixels ({width}x{height})"), None));
-    }
+    check_size(name, decoder.dimensions(), limits)?;
     let mut memory = image::Limits::default();
     // Eight bytes a pixel hold 16-bit RGBA; as much again serves the decoder itself.
     memory.max_alloc = Some(limits.max_pixels.saturating_mul(16).max(64 << 20));
     decoder.set_limits(memory).map_err(damaged)?;
     let orientation = decoder.orientation().map_err(damaged)?;
     Ok((DynamicImage::from_decoder(decoder).map_err(damaged)?, orientation))
+}
+
+/// Refuses a picture of no pixels or of too many, before it is decoded.
+fn check_size(name: &str, (width, height): (u32, u32), limits: &Limits) -> Result<()> {
+    let pixels = u64::from(width) * u64::from(height);
+    let message = if pixels == 0 {
+        format!("the picture has no pixels ({width}x{height})")
+    } else if pixels > limits.max_pixels {
+        format!(
+            "{width}x{height} is {} megapixels, the limit is {}; raise it with --max-pixels if the picture is genuine",
+            pixels / 1_000_000,
+            limits.max_pixels / 1_000_000,
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Error::Image { name: name.to_string(), message, source: None })
 }
 
 /// How the stored pixels of a picture are turned and mirrored to be seen as they were photographed; not at all where the
@@ -227,6 +243,12 @@ fn jpeg_is_whole(bytes: &[u8]) -> bool {
         }
     }
     false
+}
+
+/// The pixels as stored, transparency ignored.
+fn stored_rgb(picture: DynamicImage) -> Result<Image> {
+    let (width, height) = (picture.width(), picture.height());
+    Image::new(width, height, picture.into_rgb8().into_raw())
 }
 
 fn to_rgb(picture: DynamicImage) -> Result<Image> {

@@ -1,0 +1,4 @@
+//! Inner loops written once per instruction set; the only place with `unsafe`.
+
+pub mod hamming;
+pub mod isa;
