@@ -423,9 +423,9 @@ pub fn hash(path: &str, result: std::result::Result<(String, u32, u32), &Error>)
 }
 
 /// A group among the hashes of the file `name`: line, hexadecimal digits and distance to the first of each.
-pub fn hash_group(name: &str, members: &[(usize, String, u32)]) -> Result<String> {
-    let path = |line: usize| format!("{name}:{line}");
-    let file = |(line, hash, distance): &(usize, String, u32)| json!({"path": path(*line), "line": line, "hash": hash, "distance": distance});
+pub fn hash_group(name: &str, members: &[(u32, String, u32)]) -> Result<String> {
+    let path = |line: u32| format!("{name}:{line}");
+    let file = |(line, hash, distance): &(u32, String, u32)| json!({"path": path(*line), "line": line, "hash": hash, "distance": distance});
     let kind = if members.iter().all(|m| m.2 == 0) { "exact" } else { "near" };
     let keep = members.first().map(|m| path(m.0));
     let files: Vec<_> = members.iter().map(file).collect();
@@ -433,7 +433,7 @@ pub fn hash_group(name: &str, members: &[(usize, String, u32)]) -> Result<String
 }
 
 /// Two lines of a file of hashes that are near each other.
-pub fn hash_pair(a: usize, b: usize, distance: u32) -> Result<String> {
+pub fn hash_pair(a: u32, b: u32, distance: u32) -> Result<String> {
     plain("dedup_pair", json!({"a": a, "b": b, "distance": distance}))
 }
 

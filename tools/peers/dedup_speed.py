@@ -69,7 +69,7 @@ def main():
     parser.add_argument("--ocellus", metavar="BIN")
     passed = dict(action="append", default=[], metavar="WORD")
     parser.add_argument("--ocellus-option", **passed, help="passed on to `ocellus dedup`")
-    parser.add_argument("--exact", action="store_true", help="ocellus a second time with --exact")
+    parser.add_argument("--exact", action="store_true", help="ocellus a second time with --exact-hash")
     parser.add_argument("--czkawka", metavar="BIN")
     parser.add_argument("--czkawka-option", **passed, help="passed on to `czkawka_cli image`")
     parser.add_argument("--imagededup", action="store_true")
@@ -87,7 +87,7 @@ def main():
     if args.ocellus:
         runs["ocellus"] = lambda: measured(ocellus)
         if args.exact:
-            runs["ocellus --exact"] = lambda: measured([*ocellus, "--exact"])
+            runs["ocellus --exact-hash"] = lambda: measured([*ocellus, "--exact-hash"])
     if args.czkawka:
         def fresh():
             with tempfile.TemporaryDirectory() as home:

@@ -1,11 +1,10 @@
 //! `ocellus dedup`
 
-use crate::cli::args::restore_stdin;
 use crate::cli::dedup::options::{Flags, verifier};
 use crate::cli::dedup::{Rules, cache::Cache, codes, default_cache, files, moving, search, sheet};
 use crate::cli::{Outcome, batch, output};
 use crate::error::{Error, Result};
-use crate::input::{self, Source};
+use crate::input;
 use crate::report::{duplicates, json};
 use argh::FromArgs;
 use std::path::PathBuf;
@@ -82,11 +81,7 @@ impl Dedup {
     pub fn run(self) -> Result<Outcome> {
         let options = batch::Options::new(self.threads, self.quiet, self.max_pixels)?;
         if let Some(file) = &self.hashes {
-            let source = match restore_stdin(file).as_str() {
-                "-" => Source::Stdin,
-                name => Source::File(name.into()),
-            };
-            return codes::search(&source, self.threshold, self.pairs, self.json).map(|()| Outcome::Pass);
+            return codes::search(file, self.threshold, self.pairs, self.json).map(|()| Outcome::Pass);
         }
         if self.pairs {
             return Err(Error::Usage("--pairs prints the pairs of a file of hashes: name it with --hashes".into()));
@@ -126,9 +121,7 @@ impl Dedup {
         }
         let mut failed = !found.troubles.is_empty();
         if let Some(folder) = &self.move_to {
-            let (moved, stayed) = moving::move_spares(&found, folder)?;
-            output::note(&format!("{moved} files moved to {}; undo.sh there puts them back", folder.display()));
-            failed |= stayed;
+            failed |= moving::move_spares(&found, folder)?;
         }
         Ok(if failed { Outcome::Error } else { Outcome::Pass })
     }

@@ -12,8 +12,11 @@ use std::path::{Path, PathBuf};
 const UNDO: &str = "undo.sh";
 
 /// Moves all files that may go into `folder`, each below it as it lay below the directory that was named. What cannot be
-/// moved stays and is told. Returns how many were moved and whether any stayed.
-pub fn move_spares(found: &Found, folder: &Path) -> Result<(usize, bool)> {
+/// moved stays and is told. Returns whether any stayed.
+pub fn move_spares(found: &Found, folder: &Path) -> Result<bool> {
+    if found.totals.spare == 0 {
+        return Ok(false);
+    }
     output::check_folder(folder)?;
     let folder = &std::path::absolute(folder).map_err(|e| Error::io(folder, "find", e))?;
     let mut undo = Undo::open(folder)?;
@@ -35,7 +38,9 @@ pub fn move_spares(found: &Found, folder: &Path) -> Result<(usize, bool)> {
             }
         }
     }
-    Ok((moved, stayed))
+    let place = folder.display();
+    output::note(&format!("{moved} files moved to {place}; sh {place}/{UNDO} puts them back"));
+    Ok(stayed)
 }
 
 /// Why a file is no longer what was compared.

@@ -5,7 +5,6 @@
 //! have nothing in common, and nothing is suggested for removal but what the kept photograph shows as well.
 
 use std::cmp::Reverse;
-use std::collections::HashSet;
 
 /// What decides which photograph of a group is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,14 +45,17 @@ pub fn stars<E: Clone>(merits: &[Merit], edges: &[(usize, usize, E)]) -> Vec<Sta
     }
     let mut order: Vec<usize> = (0..merits.len()).collect();
     order.sort_by_key(|&i| (merits[i], i));
-    let mut free: HashSet<usize> = order.iter().copied().collect();
+    let mut free = vec![true; merits.len()];
     let mut stars = Vec::new();
     for keep in order {
-        if !free.remove(&keep) {
+        if !std::mem::take(&mut free[keep]) {
             continue;
         }
-        let mut others: Vec<(usize, E)> =
-            neighbours[keep].iter().filter(|(i, _)| free.remove(i)).map(|(i, e)| (*i, (*e).clone())).collect();
+        let mut others: Vec<(usize, E)> = neighbours[keep]
+            .iter()
+            .filter(|(i, _)| std::mem::take(&mut free[*i]))
+            .map(|(i, e)| (*i, (*e).clone()))
+            .collect();
         if !others.is_empty() {
             others.sort_by_key(|(i, _)| (merits[*i], *i));
             stars.push(Star { keep, others });

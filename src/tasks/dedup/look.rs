@@ -417,6 +417,9 @@ fn place(i: usize, n: usize) -> f32 {
 fn warp(b: &Gray, frame: &Frame) -> Vec<f32> {
     let n = b.width;
     let pixel = |p: f32| (p + 1.0) / 2.0 * n as f32;
+    if frame.x[1] == 0.0 && frame.y[0] == 0.0 {
+        return stretch(b, frame);
+    }
     let mut out = Vec::with_capacity(n * n);
     for y in 0..n {
         for x in 0..n {
@@ -424,6 +427,36 @@ fn warp(b: &Gray, frame: &Frame) -> Vec<f32> {
             let inside = qx.abs() <= 1.0 && qy.abs() <= 1.0;
             out.push(if inside { b.sample(pixel(qx), pixel(qy)) } else { f32::NAN });
         }
+    }
+    out
+}
+
+/// [`warp`] without rotation or skew: rows and columns are interpolated one after the other.
+fn stretch(b: &Gray, frame: &Frame) -> Vec<f32> {
+    let n = b.width;
+    // Both neighbours and the share of the second; None outside.
+    let between = |scale: f32, shift: f32| -> Vec<Option<(usize, usize, f32)>> {
+        let one = |i: usize| {
+            let q = scale * place(i, n) + shift;
+            let at = ((q + 1.0) / 2.0 * n as f32 - 0.5).clamp(0.0, (n - 1) as f32);
+            (q.abs() <= 1.0).then(|| (at as usize, (at as usize + 1).min(n - 1), at.fract()))
+        };
+        (0..n).map(one).collect()
+    };
+    let (columns, rows) = (between(frame.x[0], frame.x[2]), between(frame.y[1], frame.y[2]));
+    let mut out = Vec::with_capacity(n * n);
+    let mut line = vec![0f32; n];
+    for row in rows {
+        let Some((above, below, share)) = row else {
+            out.extend(std::iter::repeat_n(f32::NAN, n));
+            continue;
+        };
+        let (above, below) = (&b.data[above * n..][..n], &b.data[below * n..][..n]);
+        for ((v, a), b) in line.iter_mut().zip(above).zip(below) {
+            *v = a + (b - a) * share;
+        }
+        let value = |&(left, right, share): &(usize, usize, f32)| line[left] + (line[right] - line[left]) * share;
+        out.extend(columns.iter().map(|c| c.as_ref().map_or(f32::NAN, value)));
     }
     out
 }

@@ -30,7 +30,7 @@ fn search<const W: usize>(hashes: &[&[Hash]], threshold: u32) -> Vec<Near> {
     let code = |hash: &Hash| -> [u64; W] { std::array::from_fn(|i| hash.0[i]) };
     let upright: Vec<[u64; W]> = hashes.iter().filter_map(|h| h.first().map(code)).collect();
     let (codes, which) = collapse(&upright);
-    let items = members(&which, codes.len());
+    let items = Members::new(&which, codes.len());
     let mut found = Vec::new();
     let mut add = |a: u32, b: u32, distance, turn| {
         if a != b {
@@ -42,21 +42,21 @@ fn search<const W: usize>(hashes: &[&[Hash]], threshold: u32) -> Vec<Near> {
             });
         }
     };
-    for same in &items {
+    for same in (0..codes.len()).map(|code| items.of(code)) {
         for (i, &a) in same.iter().enumerate() {
             same[i + 1..].iter().for_each(|&b| add(a, b, 0, 0));
         }
     }
     for pair in pairs(&codes, threshold) {
-        for &a in &items[pair.a as usize] {
-            items[pair.b as usize].iter().for_each(|&b| add(a, b, pair.distance, 0));
+        for &a in items.of(pair.a as usize) {
+            items.of(pair.b as usize).iter().for_each(|&b| add(a, b, pair.distance, 0));
         }
     }
     let turns = hashes.iter().map(|h| h.len()).max().unwrap_or(0);
     for turn in 1..turns {
         let turned: Vec<[u64; W]> = hashes.iter().filter_map(|h| h.get(turn).map(code)).collect();
         for pair in cross_pairs(&turned, &codes, threshold) {
-            items[pair.b as usize].iter().for_each(|&b| add(pair.a, b, pair.distance, turn as u8));
+            items.of(pair.b as usize).iter().for_each(|&b| add(pair.a, b, pair.distance, turn as u8));
         }
     }
     if turns > 1 {
@@ -76,11 +76,33 @@ fn search<const W: usize>(hashes: &[&[Hash]], threshold: u32) -> Vec<Near> {
 /// The turn that undoes each of `TURNS`.
 const INVERSE: [u8; 8] = [0, 3, 2, 1, 4, 5, 6, 7];
 
-/// For each code the items that have it.
-fn members(which: &[u32], codes: usize) -> Vec<Vec<u32>> {
-    let mut items = vec![Vec::new(); codes];
-    for (item, &code) in which.iter().enumerate() {
-        items[code as usize].push(item as u32);
+/// For each code the items that have it, in their order.
+#[derive(Debug)]
+pub struct Members {
+    starts: Vec<u32>,
+    items: Vec<u32>,
+}
+
+impl Members {
+    fn new(which: &[u32], codes: usize) -> Self {
+        let mut items: Vec<u32> = (0..which.len() as u32).collect();
+        items.sort_by_key(|&item| which[item as usize]);
+        let mut starts = vec![0; codes + 1];
+        which.iter().for_each(|&code| starts[code as usize + 1] += 1);
+        (0..codes).for_each(|code| starts[code + 1] += starts[code]);
+        Members { starts, items }
     }
-    items
+
+    /// The items that have `code`.
+    pub fn of(&self, code: usize) -> &[u32] {
+        &self.items[self.starts[code] as usize..self.starts[code + 1] as usize]
+    }
+}
+
+/// The distinct ones of `hashes`, and for each the items that have it.
+pub fn distinct(hashes: &[Hash]) -> (Vec<Hash>, Members) {
+    let codes: Vec<[u64; 4]> = hashes.iter().map(|h| h.0).collect();
+    let (codes, which) = collapse(&codes);
+    let members = Members::new(&which, codes.len());
+    (codes.into_iter().map(Hash).collect(), members)
 }
