@@ -14,6 +14,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
+/// More than any machine that this is made for has cores; a number far beyond would only exhaust it.
+const MOST_THREADS: usize = 512;
+
 /// How often [`each`] lets its listener know that time goes by.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -33,7 +36,9 @@ impl Options {
     /// `--max-pixels`.
     pub fn new(threads: Option<usize>, quiet: bool, max_pixels: u64) -> Result<Self> {
         let threads = match threads {
-            Some(0) => return Err(Error::Usage("--threads is 0, expected 1 or more".into())),
+            Some(n) if !(1..=MOST_THREADS).contains(&n) => {
+                return Err(Error::Usage(format!("--threads is {n}, expected 1 to {MOST_THREADS}")));
+            }
             Some(n) => n,
             None => std::thread::available_parallelism().map_or(1, usize::from),
         };

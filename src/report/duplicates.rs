@@ -1,8 +1,8 @@
 //! Groups of duplicate photographs: text, and what JSON and the contact sheet need.
 
-use crate::tasks::dedup::hash::{Bits, Hash};
+use crate::tasks::dedup::hash::Hash;
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A file of a group.
 #[derive(Debug, Clone, PartialEq)]
@@ -105,6 +105,12 @@ pub fn likeness(member: &Member) -> String {
     text
 }
 
+/// A path for one line of text: control characters are escaped.
+pub fn name(path: &Path) -> String {
+    let visible = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    path.to_string_lossy().chars().map(visible).collect()
+}
+
 /// A group as text, its kept file first.
 pub fn group(number: usize, group: &Group) -> String {
     let kind = if group.exact() { "exact" } else { "near" };
@@ -114,7 +120,7 @@ pub fn group(number: usize, group: &Group) -> String {
             0 => "keep".to_string(),
             _ => likeness(member),
         };
-        let _ = write!(text, "\n      {}  {}  {what}", member.path.display(), dimensions(member));
+        let _ = write!(text, "\n      {}  {}  {what}", name(&member.path), dimensions(member));
     }
     text
 }
@@ -138,9 +144,10 @@ pub fn bytes(n: u64) -> String {
 /// The last line of a run.
 pub fn summary(totals: &Totals) -> String {
     let mut text = format!(
-        "{} files, {} groups ({} exact); {} files could go, {}",
+        "{} files, {} group{} ({} exact); {} files could go, {}",
         totals.files,
         totals.groups,
+        if totals.groups == 1 { "" } else { "s" },
         totals.exact,
         totals.spare,
         bytes(totals.spare_bytes)
@@ -154,9 +161,4 @@ pub fn summary(totals: &Totals) -> String {
         let _ = write!(text, "; {n} {what}");
     }
     text
-}
-
-/// The hash of a file as hexadecimal digits.
-pub fn hex(member: &Member, bits: Bits) -> Option<String> {
-    member.hash.map(|h| h.hex(bits))
 }

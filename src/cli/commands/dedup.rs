@@ -5,12 +5,11 @@ use crate::cli::dedup::{Rules, cache::Cache, codes, default_cache, files, moving
 use crate::cli::{Outcome, batch, output};
 use crate::error::{Error, Result};
 use crate::input;
-use crate::report::{duplicates, json};
 use argh::FromArgs;
 use std::path::PathBuf;
 
 /// Find exact and near duplicates among photographs. Nothing is deleted, nor moved without --move-to. See also `ocellus
-/// dedup compare` and `ocellus dedup hash`.
+/// dedup compare` and `ocellus dedup hash`; directories of such names are given as ./compare.
 #[derive(FromArgs, Debug)]
 #[argh(subcommand, name = "dedup")]
 pub struct Dedup {
@@ -81,6 +80,12 @@ impl Dedup {
     pub fn run(self) -> Result<Outcome> {
         let options = batch::Options::new(self.threads, self.quiet, self.max_pixels)?;
         if let Some(file) = &self.hashes {
+            let idle =
+                [!self.directories.is_empty(), self.html.is_some(), self.move_to.is_some(), self.verify.is_some()];
+            if idle.contains(&true) || !self.reference.is_empty() {
+                let message = "--hashes searches a file of hashes alone: no directories, --html, --move-to or --verify";
+                return Err(Error::Usage(message.into()));
+            }
             return codes::search(file, self.threshold, self.pairs, self.json).map(|()| Outcome::Pass);
         }
         if self.pairs {
@@ -91,31 +96,22 @@ impl Dedup {
             return Err(Error::Usage("no directories given: name those whose photographs are to be compared".into()));
         }
         self.html.as_deref().map_or(Ok(()), output::check_file)?;
-        self.move_to.as_deref().map_or(Ok(()), output::check_folder)?;
+        self.move_to
+            .as_deref()
+            .map_or(Ok(()), |folder| files::check_apart(folder, &self.directories, &self.reference))?;
         let verifier = verifier(self.verify)?;
         let mut cache = self.open_cache()?;
         let spinner = batch::stage(self.quiet, "files found");
         let listing = files::list(&self.reference, &self.directories, self.move_to.as_deref(), &spinner);
         spinner.finish_and_clear();
+        if let Some(html) = &self.html {
+            let sources: Vec<_> = listing.files.iter().map(files::File::source).collect();
+            output::check_apart(std::slice::from_ref(html), &sources)?;
+        }
         let verify = verifier.as_ref().map(|(embedder, least)| (embedder, *least));
         let rules = Rules { threshold, hash_only: self.hash_only, verify };
         let found = search(listing, &settings, &rules, &mut cache)?;
-        for (source, error) in &found.troubles {
-            batch::complain(source, error);
-            if self.json {
-                output::line(&json::failed("dedup", &source.name(), error)?)?;
-            }
-        }
-        for (i, group) in found.groups.iter().enumerate() {
-            output::line(&match self.json {
-                true => json::dedup_group(group, settings.hashing.bits)?,
-                false => duplicates::group(i + 1, group),
-            })?;
-        }
-        output::line(&match self.json {
-            true => json::dedup_summary(&found.totals, found.troubles.len())?,
-            false => duplicates::summary(&found.totals),
-        })?;
+        found.print(settings.hashing.bits, self.json)?;
         if let Some(file) = &self.html {
             sheet::write(&found, file, options)?;
         }
@@ -139,9 +135,11 @@ impl Dedup {
     }
 
     fn open_cache(&self) -> Result<Cache> {
-        match self.cache.clone().or_else(default_cache).filter(|_| !self.no_cache) {
-            Some(file) => Cache::open(&file),
-            None => Cache::temporary(),
+        match (&self.cache, default_cache()) {
+            _ if self.no_cache => Cache::temporary(),
+            (Some(file), _) => Cache::open(file),
+            (None, Some(file)) => Cache::open_or_temporary(&file),
+            (None, None) => Cache::temporary(),
         }
     }
 }

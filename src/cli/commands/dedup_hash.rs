@@ -4,7 +4,7 @@ use crate::cli::dedup::options::Flags;
 use crate::cli::{Outcome, batch, output};
 use crate::error::Result;
 use crate::input;
-use crate::report::json;
+use crate::report::{duplicates, json};
 use argh::FromArgs;
 
 /// Print the perceptual hash of each picture in hexadecimal digits, with its name: what dedup --hashes reads.
@@ -63,7 +63,7 @@ impl DedupHash {
                 }
                 match hash {
                     hash if self.json => output::line(&json::hash(&name, hash)?),
-                    Ok((hex, _, _)) => output::line(&format!("{hex}  {name}")),
+                    Ok((hex, _, _)) => output::line(&format!("{hex}  {}", duplicates::name(name.as_ref()))),
                     Err(_) => Ok(()),
                 }
             },

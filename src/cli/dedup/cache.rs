@@ -5,6 +5,7 @@
 //! more than the others, by writing the file anew beside its place and renaming it.
 
 use super::files::File;
+use crate::cli::output;
 use crate::error::{Error, Result};
 use crate::tasks::dedup::hash::Hash;
 use crate::tasks::dedup::{Print, Small};
@@ -74,6 +75,17 @@ impl Cache {
         let mut cache = Cache::over(file, Some(path.to_path_buf()));
         cache.read()?;
         Ok(cache)
+    }
+
+    /// Opens the cache that the user did not name; one that cannot be written is no reason to stop.
+    pub fn open_or_temporary(path: &Path) -> Result<Self> {
+        match Cache::open(path) {
+            Err(error @ Error::Io { .. }) => {
+                output::note(&format!("{}: hashes are not kept (--cache FILE names another place)", error.one_line()));
+                Cache::temporary()
+            }
+            opened => opened,
+        }
     }
 
     fn over(file: std::fs::File, path: Option<PathBuf>) -> Self {
@@ -148,8 +160,9 @@ impl Cache {
         }
         let fresh = out.into_inner().map_err(|e| failed(e.into_error()))?;
         fresh.as_file().sync_data().map_err(&failed)?;
+        // Locked before it has its name: no other run can come in between.
+        lock(fresh.as_file(), &path)?;
         let file = fresh.persist(&path).map_err(|e| failed(e.error))?;
-        lock(&file, &path)?;
         self.file = BufWriter::new(file);
         self.end = end;
         Ok(())

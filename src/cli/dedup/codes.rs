@@ -108,6 +108,7 @@ fn read(source: &Source) -> Result<Lines> {
     let (mut hashes, mut numbers, mut size) = (Vec::new(), Vec::new(), None);
     for (i, line) in bytes.split(|&b| b == b'\n').enumerate() {
         let text = String::from_utf8_lossy(line);
+        let text = text.trim_start_matches('\u{feff}');
         // Behind the hash may stand a name, as `dedup hash` writes it.
         let Some(word) = text.split_whitespace().next() else { continue };
         let (hash, bits) = Hash::parse(word).ok_or_else(|| {

@@ -1,6 +1,7 @@
 //! Which files are compared.
 
-use crate::error::Error;
+use crate::cli::output;
+use crate::error::{Error, Result};
 use crate::input::{self, Source};
 use indicatif::ProgressBar;
 use std::collections::HashSet;
@@ -49,6 +50,26 @@ pub struct Listing {
     pub aliases: usize,
 }
 
+/// Makes sure that duplicates can be moved to `folder`, that it is none of the directories that are searched, and that the
+/// reference directories are there: without them, what should be kept might go.
+pub fn check_apart(folder: &Path, arguments: &[String], references: &[String]) -> Result<()> {
+    if folder.as_os_str().is_empty() {
+        return Err(Error::Usage("--move-to names no directory".into()));
+    }
+    if let Some(name) = references.iter().find(|r| !Path::new(r).exists()) {
+        return Err(Error::Usage(format!("{name}: there is no such reference directory; nothing was moved")));
+    }
+    output::check_folder(folder)?;
+    let real = folder.canonicalize().ok();
+    let same = |name: &&String| Path::new(name).canonicalize().ok() == real;
+    match arguments.iter().chain(references).find(same) {
+        Some(name) => {
+            Err(Error::Usage(format!("{name}: duplicates cannot be moved to the directory that is searched")))
+        }
+        None => Ok(()),
+    }
+}
+
 /// All pictures in `references` and `arguments` (directories to any depth, or files), without what lies in `apart`.
 pub fn list(references: &[String], arguments: &[String], apart: Option<&Path>, progress: &ProgressBar) -> Listing {
     let mut listing = Listing::default();
@@ -90,7 +111,16 @@ fn add(listing: &mut Listing, seen: &mut HashSet<Identity>, root: &Path, entry: 
     }
     // A file that is named itself is tried whatever it is called.
     let metadata = if named { std::fs::metadata(path).ok() } else { entry.metadata().ok() };
-    let Some(metadata) = metadata.filter(|m| m.is_file() && (named || input::is_picture_name(path))) else { return };
+    let Some(metadata) = metadata.filter(|m| m.is_file() && (named || input::is_picture_name(path))) else {
+        if named && !kind.is_dir() && !path.is_dir() {
+            let (name, message) = (path.display().to_string(), "is no file with a picture".to_string());
+            listing.troubles.push((Source::File(path.to_path_buf()), Error::Image { name, message, source: None }));
+        }
+        return;
+    };
+    // A link that is named itself stands for its file: that is what could be moved.
+    let real = if kind.is_symlink() { path.canonicalize().ok() } else { None };
+    let path = real.as_deref().unwrap_or(path);
     if !seen.insert(identity(path, &metadata)) {
         listing.aliases += 1;
         return;

@@ -9,12 +9,14 @@ pub mod moving;
 pub mod options;
 pub mod sheet;
 
-use crate::cli::batch;
+use crate::cli::{batch, output};
 use crate::error::{Error, Result};
 use crate::input::Source;
 use crate::preprocess::overview::{TURNS, turned_image};
-use crate::report::duplicates::{Group, Member, Totals};
+use crate::report::duplicates::{self, Group, Member, Totals};
+use crate::report::json;
 use crate::tasks::dedup::group::{Merit, stars};
+use crate::tasks::dedup::hash::Bits;
 use crate::tasks::dedup::look;
 use crate::tasks::dedup::near::{Near, near};
 use crate::tasks::dedup::{Print, Small};
@@ -23,8 +25,8 @@ use crate::tasks::timed;
 use cache::Cache;
 use files::{File, Listing};
 use hashing::Settings;
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
 
 /// What one run found.
 #[derive(Debug)]
@@ -37,6 +39,24 @@ pub struct Found {
     pub troubles: Vec<(Source, Error)>,
     /// Counts for the summary.
     pub totals: Totals,
+}
+
+impl Found {
+    /// Prints what could not be used, the groups, and the summary.
+    pub fn print(&self, bits: Bits, as_json: bool) -> Result<()> {
+        for (source, error) in &self.troubles {
+            batch::complain(source, error);
+            if as_json {
+                output::line(&json::failed("dedup", &source.name(), error)?)?;
+            }
+        }
+        for (i, group) in self.groups.iter().enumerate() {
+            let text = || Ok(duplicates::group(i + 1, group));
+            output::line(&if as_json { json::dedup_group(group, bits) } else { text() }?)?;
+        }
+        let text = || Ok(duplicates::summary(&self.totals));
+        output::line(&if as_json { json::dedup_summary(&self.totals, self.troubles.len()) } else { text() }?)
+    }
 }
 
 /// How near photographs become groups.
@@ -71,7 +91,17 @@ pub fn search(listing: Listing, settings: &Settings, rules: &Rules, cache: &mut 
     let (prints, known) = hashing::prints(&files, &heads, settings, cache, &mut troubles)?;
     totals.hashed = prints.iter().flatten().count() - known;
     totals.known = known;
-    troubles.sort_by_key(|(source, _)| files.iter().position(|f| *source == Source::File(f.path.clone())));
+    for (class, _) in classes.iter().zip(&prints).filter(|(_, print)| print.is_none()) {
+        let message = format!("has the same bytes as {}, which is no picture", files[class[0]].path.display());
+        for &file in &class[1..] {
+            let error = Error::Image { name: files[file].source().name(), message: message.clone(), source: None };
+            troubles.push((files[file].source(), error));
+        }
+    }
+    let order: HashMap<&Path, usize> = files.iter().enumerate().map(|(i, f)| (f.path.as_path(), i)).collect();
+    troubles.sort_by_key(
+        |(source, _)| if let Source::File(path) = source { order.get(path.as_path()).copied() } else { None },
+    );
 
     // Blank pictures are like every other blank picture: only equal files of them are duplicates.
     let compared: Vec<usize> =
@@ -87,7 +117,7 @@ pub fn search(listing: Listing, settings: &Settings, rules: &Rules, cache: &mut 
     let edges: Vec<(usize, usize, Edge)> =
         edges.into_iter().map(|e| (e.near.a as usize, e.near.b as usize, e)).collect();
     let mut groups: BTreeMap<usize, Vec<(usize, Option<Edge>)>> =
-        classes.iter().enumerate().filter(|(_, c)| c.len() > 1).map(|(c, _)| (c, Vec::new())).collect();
+        (0..classes.len()).filter(|&c| classes[c].len() > 1 && prints[c].is_some()).map(|c| (c, Vec::new())).collect();
     for star in stars(&merits, &edges) {
         let others = star.others.into_iter().map(|(c, edge)| (c, Some(edge)));
         others.clone().for_each(|(c, _)| drop(groups.remove(&c)));

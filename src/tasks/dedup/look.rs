@@ -37,14 +37,16 @@ const DOUBT: f32 = 0.5;
 
 /// Share of structure ([`Look::detail`]) below which a picture is blank: like every other blank picture.
 pub const BLANK: f32 = 0.03;
-/// Correlation on the coarsest level below which two pictures have nothing in common.
-const UNRELATED: f32 = 0.35;
+/// Correlation on the coarsest level as they lie below which it is not worth while to lay one over the other.
+const UNREGISTERED: f32 = 0.35;
+/// Correlation on the coarsest level, and on the next, below which two pictures have nothing in common.
+const UNRELATED: [f32; 2] = [0.6, 0.7];
 /// Correlation below which nothing is the same picture.
 const ALIKE: f32 = 0.84;
 /// Pictures with less structure than this are told apart by it poorly: only the same frame counts, with
 /// [`ALIKE_IF_FAINT`].
 const POOR: f32 = 0.06;
-const ALIKE_IF_FAINT: f32 = 0.93;
+const ALIKE_IF_FAINT: f32 = 0.90;
 /// A relation explains a match if it leaves no more than this many times what a free affine one leaves, and a little.
 const EXPLAINS: (f32, f32) = (1.5, 0.002);
 /// Share of the side by which a frame may lie beyond the other while it falls short of it elsewhere.
@@ -175,11 +177,15 @@ impl Look {
         }
         let ([a0, a1], [b0, b1]) = (self.coarse(), other.coarse());
         let frame = register(a0, b0, Frame::WHOLE, Freedom::Axes);
-        if correlation(a0, b0, &frame) < UNRELATED {
+        if correlation(a0, b0, &frame) < UNRELATED[0] {
             return None;
         }
-        let frame = register(a, b, register(a1, b1, frame, Freedom::Axes), Freedom::Axes);
+        let frame = register(a1, b1, frame, Freedom::Axes);
+        if correlation(a1, b1, &frame) < UNRELATED[1] {
+            return None;
+        }
         let free = register(a, b, register(a1, b1, frame, Freedom::Affine), Freedom::Affine);
+        let frame = register(a, b, frame, Freedom::Axes);
         let explained = EXPLAINS.0 * (1.0 - correlation(a, b, &free)) + EXPLAINS.1;
         Some(if unlike <= explained {
             (Frame::WHOLE, Relation::Same)
@@ -249,7 +255,8 @@ pub fn confirm(
     let related = |p: &Near| {
         seen(1);
         let (Some(a), Some(b)) = (coarse.get(&(p.a, p.turn)), coarse.get(&(p.b, 0))) else { return false };
-        correlation(a, b, &register(a, b, Frame::WHOLE, Freedom::Axes)) >= UNRELATED
+        correlation(a, b, &Frame::WHOLE) >= UNREGISTERED
+            && correlation(a, b, &register(a, b, Frame::WHOLE, Freedom::Axes)) >= UNRELATED[0]
     };
     let count = pairs.len();
     let related: Vec<Near> = pairs.into_par_iter().filter(related).collect();
@@ -548,7 +555,7 @@ mod tests {
     #[test]
     fn blank_pictures_have_no_detail() {
         let plane = |slope: f32| (0..SIDE * SIDE).map(|i| 90.0 + (i % SIDE) as f32 * slope).collect();
-        for slope in [0.0, 0.5, 2.0] {
+        for slope in [0.0, 0.2, 0.5] {
             let look = Look::new(Gray { width: SIDE, height: SIDE, data: plane(slope) }, (640, 640));
             assert!(look.detail < BLANK, "slope {slope}: {}", look.detail);
         }
