@@ -3,7 +3,8 @@
 #
 #     tools/arm-test.sh [aarch64|armv7]
 #
-# Builds it (tools/arm-build.sh), then runs tests/other_machine.rs, the command-line tests and tools/resolve with it.
+# Builds it (tools/arm-build.sh), then runs tests/other_machine.rs, the command-line tests, those
+# of hashes and their search, and tools/resolve with it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -22,3 +23,4 @@ file -b "$binary" | grep -q 'statically linked.*stripped'
 "$emulator" "$(dirname "$binary")/resolve"
 OCELLUS_BINARY="$emulator $binary" cargo test --locked --test other_machine -- --ignored
 OCELLUS_BINARY="$emulator $binary" cargo test --locked --test usage --test bad_input --test decode --test models
+OCELLUS_BINARY="$emulator $binary" cargo test --locked --test dedup -- hashes the_search
