@@ -4,6 +4,7 @@ pub mod group;
 pub mod hash;
 pub mod look;
 pub mod near;
+mod register;
 
 use crate::error::Result;
 use crate::image::Gray;
