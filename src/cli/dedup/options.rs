@@ -7,7 +7,7 @@ use crate::tasks::dedup::Hashing;
 use crate::tasks::dedup::hash::{Bits, Method};
 use crate::tasks::embed::Embedder;
 
-/// Threshold where a second look follows, by method: chosen on set a of tools/sets/make_dedup_set.py, so that nine in ten
+/// Threshold where a second look follows, by method: chosen on the sets of tools/sets/make_dedup_set.py, so that nine in ten
 /// crops come up for it. A 256-bit hash has more bits of fine detail, which crops change more.
 fn with_second_look(method: Method, bits: Bits) -> u32 {
     match (method, bits) {

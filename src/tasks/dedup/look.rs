@@ -1,9 +1,9 @@
 //! The second look at two pictures whose hashes are near: is one the other, compressed, brightened, marked, cropped a
 //! little, or is it another photograph of the same scene?
 //!
-//! Both are 64 x 64 pixels of luma, freed of light by local contrast normalisation and laid over each other. The simplest relation that explains the match counts:
-//! the same frame; one frame inside the other; or anything else, which is another photograph. The constants were chosen on
-//! set a of tools/sets/make_dedup_set.py.
+//! Both are 64 x 64 pixels of luma, freed of light by local contrast normalisation and laid over each other. The simplest
+//! relation that explains the match counts: the same frame; one frame inside the other; or anything else, which is another
+//! photograph. The constants were chosen on both sets of tools/sets/make_dedup_set.py at its default seed.
 
 use super::Small;
 use super::near::Near;
