@@ -56,6 +56,9 @@ pub enum Error {
     /// The data handed to a pipeline do not fit: a region outside the image, too few good images.
     #[error("{0}")]
     Input(String),
+    /// A labelling server cannot be reached, or refuses.
+    #[error("{0}")]
+    Server(String),
     /// Standard output was closed by its reader. Not reported, only obeyed.
     #[error("standard output is closed")]
     ClosedPipe,

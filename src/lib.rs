@@ -2,12 +2,14 @@
 //!
 //! # Layers
 //!
-//! `cli -> report -> tasks -> {preprocess, engine, models, postprocess, recipe, kernels} -> {image, geometry, tensor,
+//! `cli -> report -> tasks -> {preprocess, engine, models, postprocess, recipe, dataset,
+//! ontology, remote, kernels} -> {image, geometry, tensor,
 //! error}`: a module uses those to its right and nothing to its left. `input` reads files and is used by `cli` alone, so a
 //! task never opens one. `tract` is named under `engine` only, and only `kernels` has unsafe code. `tests/layers.rs` holds
 //! the project to it.
 
 pub mod cli;
+pub mod dataset;
 pub mod engine;
 pub mod error;
 pub mod geometry;
@@ -15,9 +17,11 @@ pub mod image;
 pub mod input;
 pub mod kernels;
 pub mod models;
+pub mod ontology;
 pub mod postprocess;
 pub mod preprocess;
 pub mod recipe;
+pub mod remote;
 pub mod report;
 pub mod tasks;
 pub mod tensor;

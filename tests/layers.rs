@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 /// Every module of the crate root with its layer: it may use those of its own layer and below.
-const LAYERS: [(&str, u32); 14] = [
+const LAYERS: [(&str, u32); 17] = [
     ("error", 0),
     ("image", 0),
     ("geometry", 0),
@@ -15,6 +15,9 @@ const LAYERS: [(&str, u32); 14] = [
     ("models", 1),
     ("postprocess", 1),
     ("recipe", 1),
+    ("dataset", 1),
+    ("ontology", 1),
+    ("remote", 1),
     ("tasks", 2),
     ("report", 3),
     ("input", 3),

@@ -9,6 +9,7 @@ mod commands;
 mod dedup;
 mod detection;
 mod evaluation;
+mod label;
 mod masks;
 mod output;
 mod recipes;

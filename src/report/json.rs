@@ -442,3 +442,12 @@ fn round(value: f32, digits: i32) -> f64 {
     let unit = 10f64.powi(digits);
     (value as f64 * unit).round() / unit
 }
+/// A record of `ocellus label review` about the page at `path`.
+pub fn reviewed(path: &str, shown: &crate::report::review::Shown) -> Result<String> {
+    record("label_review", path, Ok(shown))
+}
+
+/// A record of `ocellus label apply` about the data set at `path`.
+pub fn applied(path: &str, applied: &crate::report::applied::Applied) -> Result<String> {
+    record("label_apply", path, Ok(applied))
+}

@@ -5,6 +5,7 @@ pub mod detect;
 pub mod embed;
 pub mod evaluate;
 pub mod inspect;
+pub mod label;
 pub mod mask;
 mod normal_equations;
 pub mod ocr;

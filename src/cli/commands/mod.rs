@@ -7,6 +7,13 @@ mod detect;
 mod embed;
 mod evaluate;
 mod inspect;
+mod label_apply;
+mod label_check;
+mod label_convert;
+mod label_ontology;
+mod label_remote;
+mod label_review;
+mod label_templates;
 mod learn;
 mod mask;
 mod models;
@@ -17,7 +24,17 @@ use crate::error::Result;
 use argh::FromArgs;
 
 /// Commands of two words. A directory of such a name is given as `./compare`.
-pub const TWO_WORDS: [&str; 2] = ["dedup compare", "dedup hash"];
+pub const TWO_WORDS: [&str; 9] = [
+    "dedup compare",
+    "dedup hash",
+    "label apply",
+    "label check",
+    "label convert",
+    "label ontology",
+    "label remote",
+    "label review",
+    "label templates",
+];
 
 /// A command with its arguments.
 #[derive(FromArgs, Debug)]
@@ -37,6 +54,20 @@ pub enum Command {
     DedupCompare(dedup_compare::DedupCompare),
     /// Print perceptual hashes.
     DedupHash(dedup_hash::DedupHash),
+    /// Make an ontology of templates.
+    LabelOntology(label_ontology::LabelOntology),
+    /// Label by template matching.
+    LabelTemplates(label_templates::LabelTemplates),
+    /// Label by a server.
+    LabelRemote(label_remote::LabelRemote),
+    /// Check a data set.
+    LabelCheck(label_check::LabelCheck),
+    /// Make a page to review labels.
+    LabelReview(label_review::LabelReview),
+    /// Apply the decisions of a review.
+    LabelApply(label_apply::LabelApply),
+    /// Convert a data set.
+    LabelConvert(label_convert::LabelConvert),
     /// Compute feature vectors.
     Embed(embed::Embed),
     /// Mask people and objects.
@@ -57,6 +88,13 @@ pub fn run(command: Command) -> Result<Outcome> {
         Command::Dedup(c) => c.run(),
         Command::DedupCompare(c) => c.run(),
         Command::DedupHash(c) => c.run(),
+        Command::LabelOntology(c) => c.run(),
+        Command::LabelTemplates(c) => c.run(),
+        Command::LabelRemote(c) => c.run(),
+        Command::LabelCheck(c) => c.run(),
+        Command::LabelReview(c) => c.run(),
+        Command::LabelApply(c) => c.run(),
+        Command::LabelConvert(c) => c.run(),
         Command::Embed(c) => c.run(),
         Command::Mask(c) => c.run(),
         Command::Ocr(c) => c.run(),
