@@ -47,6 +47,14 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Parsed {
         None => return Parsed::Usage("no command given; see ocellus --help".into()),
         Some(_) => {}
     }
+    if let Some(text) = group(&plain) {
+        let help = plain.get(1).is_some_and(|second| ["--help", "-h", "help"].contains(&second.as_str()));
+        return if help {
+            Parsed::Show(text)
+        } else {
+            Parsed::Usage(text.split_whitespace().collect::<Vec<_>>().join(" "))
+        };
+    }
     let normal = normalise(joined(plain));
     let words: Vec<&str> = normal.iter().map(String::as_str).collect();
     match TopLevel::from_args(&["ocellus"], &words) {
@@ -73,6 +81,18 @@ fn joined(mut args: Vec<String>) -> Vec<String> {
         }
     }
     args
+}
+
+/// The commands that begin with the first word, if it is none itself and the second is none of them.
+fn group(args: &[String]) -> Option<String> {
+    let first = args.first()?;
+    let known = TopLevel::from_args(&["ocellus"], &[first, "--help"]).is_err_and(|e| e.status.is_ok());
+    let commands: Vec<&str> =
+        super::commands::TWO_WORDS.into_iter().filter(|c| c.split(' ').next() == Some(first)).collect();
+    let named = args.get(1).is_some_and(|second| commands.contains(&format!("{first} {second}").as_str()));
+    let list = commands.join("\n  ocellus ");
+    (!known && !named && !commands.is_empty())
+        .then(|| format!("{first} is one of these, each with its own --help:\n  ocellus {list}"))
 }
 
 /// `--name=value` becomes two words, `-` its mark; nothing behind `--` changes but `-`.

@@ -11,10 +11,18 @@ use std::fmt::Write;
 /// Magenta.
 const TINT: [u8; 3] = [255, 0, 220];
 
+/// Letters of fewer pixels are hard to read.
+const SMALLEST_LETTERS: f32 = 12.0;
+
 /// `photo` with a box around each object and its label and score above it.
 pub fn overlay(photo: &Image, detections: &[Detection], labels: &[String]) -> Result<Image> {
     let mut canvas = Canvas::new(photo)?;
-    let size = canvas.letters * 0.6;
+    // Where most objects are small, as on a drawing, letters must not hide their neighbours.
+    let mut sides: Vec<f32> = detections.iter().map(|d| d.rect.area().max(0.0).sqrt()).collect();
+    sides.sort_by(f32::total_cmp);
+    let side = sides.get(sides.len() / 2).copied().unwrap_or(f32::MAX);
+    let size = (canvas.letters * 0.6).min(side * 0.3).max(SMALLEST_LETTERS);
+    canvas.line = canvas.line.min((side / 24.0) as i32).max(1);
     // The best last, so that nothing covers them.
     for d in detections.iter().rev() {
         canvas.outline(&d.rect.corners(), class_colour(d.class));

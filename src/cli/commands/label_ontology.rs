@@ -9,7 +9,7 @@ use argh::FromArgs;
 use std::path::PathBuf;
 
 /// Make an ontology of a folder of templates: a class each, named as its file, and what is wrong with the templates.
-/// Exit code 1 if something is.
+/// Exit code 1 if something is, 2 if a file is no picture.
 #[derive(FromArgs, Debug)]
 #[argh(subcommand, name = "label ontology")]
 pub struct LabelOntology {

@@ -6,7 +6,7 @@ use crate::cli::label::remote::{self, Fallback, Labeller, Service, Team};
 use crate::cli::label::run::{self, Job};
 use crate::cli::label::shares::Shares;
 use crate::cli::{Outcome, batch, output};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::input;
 use crate::remote::{Prompts, Wanted};
 use crate::tasks::label::Search;
@@ -91,7 +91,12 @@ pub struct LabelRemote {
 
 impl LabelRemote {
     pub fn run(self) -> Result<Outcome> {
-        let options = batch::Options::new(Some(self.jobs), self.quiet, self.max_pixels)?;
+        let options = match self.jobs {
+            jobs @ 1..=64 => {
+                batch::Options { threads: jobs, ..batch::Options::new(None, self.quiet, self.max_pixels)? }
+            }
+            jobs => return Err(Error::Usage(format!("--jobs is {jobs}, expected 1 to 64"))),
+        };
         let service = Service {
             server: &self.server,
             key: self.key.as_deref(),
@@ -101,14 +106,15 @@ impl LabelRemote {
         };
         let client = service.client()?;
         let known = Known::read(&self.ontology, options.limits)?;
-        let sources = run::sources(&self.images, &self.out)?;
+        let sources = run::sources(&self.images, &self.out, self.annotate.as_deref())?;
         let wanted = Wanted { model: self.model.clone(), conf: self.conf, outlines: self.segment };
         let search = match self.exemplars {
             true => remote::Search::Examples(known.examples()?),
             false => remote::Search::Words(Prompts::new(known.prompts())?),
         };
         let templates = self.merge || self.fallback.is_some();
-        let symbols = templates.then(|| known.symbols(&Search::default())).transpose()?;
+        let symbols =
+            templates.then(|| known.symbols(&Search { least: self.conf, ..Search::default() })).transpose()?;
         let classes = known.ontology.names();
         let labeller = Labeller::new(client, wanted, search, options.limits);
         let team = Team {

@@ -94,7 +94,7 @@ impl LabelTemplates {
             mirrored: !self.no_mirror,
             least: self.conf,
         };
-        let sources = run::sources(&self.images, &self.out)?;
+        let sources = run::sources(&self.images, &self.out, self.annotate.as_deref())?;
         let symbols = known.symbols(&search)?;
         let classes = known.ontology.names();
         let job = Job {

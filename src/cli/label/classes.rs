@@ -48,12 +48,14 @@ impl Known {
             .map(|(i, class)| Ok((i, class.templates.iter().map(load).collect::<Result<_>>()?)))
             .collect::<Result<_>>()?;
         match found.is_empty() {
-            true => Err(Error::Input("no class of the ontology has templates; add them or label by --server".into())),
+            true => {
+                Err(Error::Input("no class of the ontology has templates; add pictures of the symbols to it".into()))
+            }
             false => Ok(found),
         }
     }
 
-    /// The templates of all classes. One that cannot be used is left out and said, unless none is left.
+    /// The templates of all classes. A blank one is left out and said; one that cannot be read is an error.
     pub fn symbols(&self, search: &Search) -> Result<Symbols> {
         let (mut templates, mut classes) = (Vec::new(), Vec::new());
         for (class, pictures) in self.examples()? {

@@ -10,7 +10,7 @@ use crate::input::Source;
 use crate::postprocess::detection::Detection;
 use crate::report::{detections, draw, labels};
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -53,8 +53,8 @@ pub struct Labelled {
     pub objects: Vec<Object>,
 }
 
-/// The pictures that `--images` names, without those of the data set that is to be written.
-pub fn sources(images: &[String], out: &Path) -> Result<Vec<Source>> {
+/// The pictures that `--images` names, without those that the run itself writes.
+pub fn sources(images: &[String], out: &Path, annotate: Option<&Path>) -> Result<Vec<Source>> {
     if images.is_empty() {
         return Err(Error::Usage("no pictures given: name files or directories with --images".into()));
     }
@@ -62,8 +62,8 @@ pub fn sources(images: &[String], out: &Path) -> Result<Vec<Source>> {
     if sources.contains(&Source::Stdin) {
         return Err(Error::Usage("--images is -, but a data set is made of files".into()));
     }
-    let own = out.canonicalize().ok();
-    let inside = |path: &PathBuf| own.as_ref().is_some_and(|own| path.canonicalize().is_ok_and(|p| p.starts_with(own)));
+    let own: Vec<PathBuf> = [Some(out), annotate].into_iter().flatten().filter_map(|p| p.canonicalize().ok()).collect();
+    let inside = |path: &PathBuf| path.canonicalize().is_ok_and(|p| own.iter().any(|own| p.starts_with(own)));
     sources.retain(|s| !matches!(s, Source::File(path) if inside(path)));
     Ok(sources)
 }
@@ -75,6 +75,9 @@ pub fn label(
     work: impl Fn(&Source) -> Result<Labelled> + Sync,
     stopped: impl Fn() -> bool,
 ) -> Result<Outcome> {
+    if job.resume && finished(job)? {
+        return Ok(Outcome::Pass);
+    }
     let (journal, mut known) = Journal::open(job)?;
     let files = output::pictures(job.annotate, &job.sources)?;
     let open: Vec<usize> = (0..job.sources.len()).filter(|&i| !known.contains_key(&job.sources[i].name())).collect();
@@ -97,27 +100,37 @@ pub fn label(
         journal.add(&line)?;
         Ok((line, picture))
     };
+    // The data set is what counts: it is made though nobody reads on.
+    let show = |text: &str| match output::line(text) {
+        Err(Error::ClosedPipe) => Ok(()),
+        other => other,
+    };
+    let mut unanswered = 0;
     let mut failed = batch::each_source(&pending, job.options, label_one, |at, result| {
         let source = &pending[at];
         match result {
             Ok((line, picture)) => {
                 let text = if job.json { line } else { labels::labelled(&source.name(), &picture, job.classes) };
                 known.insert(source.name(), picture);
-                output::line(&text)
+                show(&text)
             }
             Err(error) => {
+                unanswered += usize::from(matches!(error, Error::Server(_)));
                 if matches!(error, Error::Server(_)) && stopped() {
                     let message = format!("{}; what is done is kept, go on with --resume", error.one_line());
                     return Err(Error::Server(message));
                 }
                 batch::complain(source, &error);
                 match job.json {
-                    true => output::line(&record::failed(&source.name(), &error)?),
+                    true => show(&record::failed(&source.name(), &error)?),
                     false => Ok(()),
                 }
             }
         }
     })?;
+    if unanswered > 0 {
+        return Err(Error::Server(format!("{unanswered} pictures were not answered; go on with --resume")));
+    }
     let (mut pictures, mut places) = (Vec::new(), Vec::new());
     for source in &job.sources {
         if let (Some(picture), Source::File(path)) = (known.remove(&source.name()), source) {
@@ -126,6 +139,7 @@ pub fn label(
         }
     }
     if pictures.is_empty() {
+        journal.remove()?;
         return Err(Error::Input("no picture could be labelled; no data set was written".into()));
     }
     let saved = saving::finish(job.out, job.classes, pictures, &places, Some(job.division), job.link, job.options)?;
@@ -135,9 +149,30 @@ pub fn label(
     }
     journal.remove()?;
     if !job.json {
-        output::line(&labels::finished(&job.out.display().to_string(), &saved.pictures))?;
+        show(&labels::finished(&job.out.display().to_string(), &saved.pictures))?;
     }
     Ok(if failed { Outcome::Error } else { Outcome::Pass })
+}
+
+/// Whether the data set is finished and has all the pictures; an error if it is finished without some of them, as what
+/// a person has changed in it must not be written over.
+fn finished(job: &Job) -> Result<bool> {
+    if job.out.join(JOURNAL).exists() || !job.out.join(super::folder::DESCRIPTION).exists() {
+        return Ok(false);
+    }
+    let records = pictures::text(&job.out.join(super::folder::RECORDS)).unwrap_or_default();
+    let done: HashSet<String> = records.lines().filter_map(|l| record::parse(l).ok()).map(|r| r.path).collect();
+    let missing = job.sources.iter().filter(|s| !done.contains(&s.name())).count();
+    let out = job.out.display();
+    match missing {
+        0 => {
+            output::note(&format!("{out}: is finished; nothing is left to be done"));
+            Ok(true)
+        }
+        n => {
+            Err(Error::Usage(format!("{out}: is finished without {n} of these pictures; name another --out for them")))
+        }
+    }
 }
 
 /// The file's own name.
@@ -162,7 +197,7 @@ impl Journal {
     /// Begins a run in a new or empty folder, or with `--resume` goes on with one; also the pictures that are done.
     fn open(job: &Job) -> Result<(Self, HashMap<String, Picture>)> {
         let path = job.out.join(JOURNAL);
-        let head = json!({ "schema": 1, "type": "label_run", "how": job.how, "classes": job.classes });
+        let head = json!({ "schema": 1, "type": "label_run", "how": job.how, "division": job.division, "classes": job.classes });
         let mut known = HashMap::new();
         let mut kept = format!("{head}\n");
         if path.exists() {
@@ -191,11 +226,7 @@ impl Journal {
         } else {
             let found = std::fs::read_dir(job.out).map(|mut entries| entries.next().is_some());
             if found.is_ok_and(|found| found) {
-                let message = match (job.resume, job.out.join(super::folder::DESCRIPTION).exists()) {
-                    (true, true) => "is a finished data set: nothing is left to be done",
-                    _ => "is not empty; name a new folder with --out",
-                };
-                return Err(Error::Usage(format!("{}: {message}", job.out.display())));
+                return Err(Error::Usage(format!("{}: is not empty; name a new folder with --out", job.out.display())));
             }
             output::check_folder(job.out)?;
         }

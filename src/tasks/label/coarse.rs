@@ -4,6 +4,7 @@ use super::edges::{self, Edges};
 use super::template::{COARSE, Linear, Point, quantised};
 use crate::image::Gray;
 use crate::preprocess::filters::halve;
+use std::collections::HashSet;
 
 /// How the response of an edge fades, a pixel of the reduced picture a step.
 const FADING: [u8; 2] = [60, 100];
@@ -14,6 +15,11 @@ const BLOCK: usize = 128;
 /// After so many points a block whose best place has less than this share of them is given up.
 const FIRST: usize = 16;
 const HOPELESS: f32 = 0.34;
+
+/// Nothing is looked for in a reduced picture with a shorter side.
+const LEAST_SIDE: usize = 4;
+/// One in so many places may be promising for one look of a template; where more are, it fits anything.
+const ANYWHERE: usize = 12;
 
 /// A picture reduced `1 << halvings` times.
 pub(super) struct Level {
@@ -41,7 +47,11 @@ impl Level {
         for _ in 0..halvings {
             small = Some(halve(small.as_ref().unwrap_or(gray)));
         }
-        let edges = Edges::new(small.as_ref().unwrap_or(gray), contrast);
+        let small = small.as_ref().unwrap_or(gray);
+        if small.width < LEAST_SIDE || small.height < LEAST_SIDE {
+            return Level { halvings, width: 0, height: 0, maps: Vec::new() };
+        }
+        let edges = Edges::new(small, contrast);
         let quantised = |v: u8| match v {
             0..50 => 0,
             50..100 => 1,
@@ -78,9 +88,8 @@ impl Level {
         };
         let (left, right) = reach(|s| s.1);
         let (up, down) = reach(|s| s.2);
-        let mut found: Vec<Place> = Vec::new();
         if left + right >= self.width || up + down >= self.height {
-            return found;
+            return Vec::new();
         }
         let full = (steps.len() * usize::from(LEVELS)) as f32;
         let least = (least * full).ceil() as u8;
@@ -105,12 +114,20 @@ impl Level {
                 x += n;
             }
         }
-        // The best first; what lies within two pixels of a better one is the same place.
+        if hits.len() > rows.len() * self.width / ANYWHERE {
+            return Vec::new();
+        }
+        // The best first; what lies beside a better one is the same place.
         hits.sort_by_key(|h| std::cmp::Reverse(h.2));
+        let mut taken: HashSet<(usize, usize)> = HashSet::new();
+        let mut found = Vec::new();
         for (x, y, sum) in hits {
-            let (x, y) = ((x as f32 + 0.5) * unit, (y as f32 + 0.5) * unit);
-            if found.iter().all(|p| (p.x - x).abs() > 2.5 * unit || (p.y - y).abs() > 2.5 * unit) {
-                found.push(Place { x, y, score: f32::from(sum) / full });
+            let near =
+                (y.saturating_sub(2)..=y + 2).any(|v| (x.saturating_sub(2)..=x + 2).any(|u| taken.contains(&(u, v))));
+            if !near {
+                taken.insert((x, y));
+                let place = |v: usize| (v as f32 + 0.5) * unit;
+                found.push(Place { x: place(x), y: place(y), score: f32::from(sum) / full });
             }
         }
         found

@@ -104,12 +104,6 @@ impl Edges {
     }
 }
 
-/// The contrast of a picture: its lightest less its darkest luma.
-pub(super) fn contrast(gray: &Gray) -> f32 {
-    let range = gray.data.iter().fold((f32::MAX, f32::MIN), |(low, high), &v| (low.min(v), high.max(v)));
-    range.1 - range.0
-}
-
 /// How alike two directions are, 0 to 255: in full up to 17 degrees, not at all from 40.
 pub(super) fn likeness(a: u8, b: u8) -> u16 {
     let apart = f32::from(a.wrapping_sub(b).min(b.wrapping_sub(a))) * (180.0 / 256.0);

@@ -22,7 +22,7 @@ use compete::Judged;
 use rayon::prelude::*;
 use refine::{Fine, Pose};
 use std::collections::HashMap;
-use template::Linear;
+use template::{Linear, Point};
 
 /// What is looked for.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,9 +69,18 @@ const MOST_LOOKS: usize = 20_000;
 const BAND: usize = 96;
 /// Share of its coarse points that a template needs at a place.
 const COARSE_LEAST: f32 = 0.62;
+/// The same for a template with texture, of which other light and other compression leave less.
+const COARSE_LEAST_TEXTURED: f32 = 0.45;
+/// The longest side of a template with texture in the reduced picture.
+const TEXTURED_SIDE: f32 = 128.0;
 /// Of places of one look of a template within so many pixels, this many in different sizes are refined.
 const NEAR: f32 = 7.0;
 const SIZES: usize = 2;
+/// Most places that are refined in a square of [`CROWD`] pixels, and in a tile: in hatching everything is everywhere, and the
+/// time it takes is to have a bound. A drawing's busiest square has about a hundred.
+const CROWDED: usize = 160;
+const CROWD: f32 = 64.0;
+const MOST_PLACES: usize = 40_000;
 /// Side of the squares in which a large picture is worked on, in pixels, so that memory does not grow with it.
 const TILE: usize = 2048;
 /// Tiles begin at multiples of this, the most that a picture is reduced.
@@ -91,6 +100,8 @@ struct Variant {
 #[derive(Debug)]
 pub struct Matcher {
     templates: Vec<Template>,
+    /// The points of each template that the coarse search looks up.
+    coarse: Vec<Vec<Point>>,
     variants: Vec<Variant>,
     /// How often a picture is halved for at least one variant.
     levels: Vec<u32>,
@@ -113,12 +124,13 @@ impl Matcher {
         if !(low.is_finite() && high.is_finite() && 0.1 <= low && low <= high && high <= 10.0) {
             return Err(Error::Usage(format!("scales from {low} to {high}: expected 0.1 to 10, the smaller first")));
         }
-        if !(search.rotation_step == 0.0 || (1.0..=360.0).contains(&search.rotation_step)) {
-            return Err(Error::Usage(format!("a step of {} degrees: expected 1 to 360, or 0", search.rotation_step)));
+        if !(search.rotation_step == 0.0 || (0.1..=360.0).contains(&search.rotation_step)) {
+            return Err(Error::Usage(format!("a step of {} degrees: expected 0.1 to 360, or 0", search.rotation_step)));
         }
-        let mut variants = Vec::new();
+        let (mut variants, mut coarse) = (Vec::new(), Vec::new());
         for (t, template) in templates.iter().enumerate() {
             let halvings = halvings(template, low);
+            coarse.push(template.coarse(halvings));
             for (degrees, mirrored) in looks(template, search) {
                 let variant = |scale| {
                     let map = Linear::new(scale, degrees, mirrored);
@@ -134,7 +146,7 @@ impl Matcher {
         levels.sort();
         levels.dedup();
         let reach = templates.iter().map(|t| t.size.0.hypot(t.size.1) / 2.0 * high).fold(0f32, f32::max);
-        Ok(Matcher { templates, variants, levels, reach, least: search.least })
+        Ok(Matcher { templates, coarse, variants, levels, reach, least: search.least })
     }
 
     /// How many sizes, turns and mirror images of templates are looked for.
@@ -144,13 +156,13 @@ impl Matcher {
 
     /// The templates in `picture`, the likeliest first.
     pub fn find(&self, picture: &Image) -> Vec<Match> {
-        let gray = picture.to_gray();
-        let contrast = edges::contrast(&gray);
+        let (width, height) = (picture.width() as usize, picture.height() as usize);
+        let contrast = contrast(picture);
         let mut judged = Vec::new();
         // How often each template was promising: one that fits anywhere says little.
         let mut promising = vec![0usize; self.templates.len()];
-        for tile in tiles(gray.width, gray.height, self.reach) {
-            let part = tile.cut(&gray);
+        for tile in tiles(width, height, self.reach) {
+            let Ok(part) = tile.cut(picture) else { continue };
             let candidates = timed("coarse search", || self.candidates(&part, contrast, &tile, &mut promising));
             log::debug!("{} places", candidates.len());
             let fine = timed("edges", || Fine::new(&part, contrast));
@@ -161,14 +173,18 @@ impl Matcher {
                 Some(Judged { variant: c.variant, pose, evidence })
             };
             let found: Vec<Judged> = timed("fine search", || candidates.par_iter().filter_map(look).collect());
-            judged.extend(found.into_iter().filter(|j| j.evidence.gain() > 0.0).map(|j| tile.moved(j, gray.width)));
+            judged.extend(found.into_iter().filter(|j| j.evidence.gain() > 0.0).map(|j| tile.moved(j, width)));
         }
-        let area = gray.data.len() as f32 / 1e6;
+        // White on black, if that is what most matches say.
+        if judged.iter().map(|j| j.evidence.gain() * j.evidence.correlation).sum::<f32>() < 0.0 {
+            judged.iter_mut().for_each(|j| j.evidence.correlation *= -1.0);
+        }
+        let area = (width * height) as f32 / 1e6;
         let mut looks = vec![0usize; self.templates.len()];
         self.variants.iter().for_each(|v| looks[v.template] += 1);
         let commonness: Vec<f32> =
             promising.iter().zip(&looks).map(|(n, looks)| *n as f32 / (*looks).max(1) as f32 / area).collect();
-        let accepted = timed("competition", || compete::best(judged, gray.data.len()));
+        let accepted = timed("competition", || compete::best(judged, width * height));
         let mut matches: Vec<Match> = accepted.iter().map(|(j, free)| self.matched(j, *free, &commonness)).collect();
         matches.retain(|m| m.score >= self.least);
         matches.sort_by(|a, b| b.score.total_cmp(&a.score));
@@ -191,7 +207,10 @@ impl Matcher {
         );
         Match {
             template: v.template,
-            score: e.probability(free, commonness[v.template]),
+            score: match self.templates[v.template].textured {
+                true => e.likeness(),
+                false => e.probability(free, commonness[v.template]),
+            },
             rect,
             scale: judged.pose.map.determinant().abs().sqrt(),
             degrees: v.degrees,
@@ -211,8 +230,10 @@ impl Matcher {
                 let mut found = Vec::new();
                 for &v in &variants {
                     let variant = &self.variants[v];
-                    let points = &self.templates[variant.template].points;
-                    let places = level.search(points, &variant.map, top..(top + BAND).min(level.rows()), COARSE_LEAST);
+                    let points = &self.coarse[variant.template];
+                    let textured = self.templates[variant.template].textured;
+                    let least = if textured { COARSE_LEAST_TEXTURED } else { COARSE_LEAST };
+                    let places = level.search(points, &variant.map, top..(top + BAND).min(level.rows()), least);
                     found.extend(places.into_iter().filter(|p| tile.owns(p.x, p.y)).map(|p| Candidate {
                         variant: v,
                         pose: Pose { map: variant.map, x: p.x, y: p.y },
@@ -233,7 +254,14 @@ impl Matcher {
         // Variant and place of those that are kept, by template and by cells of twice the distance.
         type Kept = Vec<(usize, f32, f32)>;
         let mut cells: HashMap<(usize, i32, i32), Kept> = HashMap::new();
+        let mut crowds: HashMap<(i32, i32), usize> = HashMap::new();
+        let mut places = 0;
         all.retain(|c| {
+            let square = |p: f32| (p / CROWD).floor() as i32;
+            let crowd = crowds.entry((square(c.pose.x), square(c.pose.y))).or_default();
+            if *crowd >= CROWDED || places >= MOST_PLACES {
+                return false;
+            }
             let v = &self.variants[c.variant];
             let cell = |p: f32| (p / (2.0 * NEAR)).floor() as i32;
             let (cx, cy) = (cell(c.pose.x), cell(c.pose.y));
@@ -245,6 +273,7 @@ impl Matcher {
             let around = (-1..=1).flat_map(|dy| (-1..=1).map(move |dx| (v.template, cx + dx, cy + dy)));
             let known: usize = around.filter_map(|k| cells.get(&k)).map(|list| list.iter().filter(near).count()).sum();
             if known < SIZES {
+                (*crowd, places) = (*crowd + 1, places + 1);
                 cells.entry((v.template, cx, cy)).or_default().push((c.variant, c.pose.x, c.pose.y));
             }
             known < SIZES
@@ -265,9 +294,10 @@ struct Tile {
 }
 
 impl Tile {
-    fn cut(&self, gray: &Gray) -> Gray {
-        let rows = (self.top..self.top + self.height).map(|y| &gray.data[y * gray.width + self.left..][..self.width]);
-        Gray { width: self.width, height: self.height, data: rows.flatten().copied().collect() }
+    /// The luma of the tile.
+    fn cut(&self, picture: &Image) -> Result<Gray> {
+        let part = picture.crop(self.left as u32, self.top as u32, self.width as u32, self.height as u32)?;
+        Ok(part.to_gray())
     }
 
     fn owns(&self, x: f32, y: f32) -> bool {
@@ -315,26 +345,26 @@ fn tiles(width: usize, height: usize, reach: f32) -> Vec<Tile> {
     spans(height).into_iter().flat_map(tile).collect()
 }
 
+/// The contrast of a picture: its lightest less its darkest value.
+fn contrast(picture: &Image) -> f32 {
+    let range = picture.data().iter().fold((u8::MAX, 0), |(low, high), &v| (low.min(v), high.max(v)));
+    f32::from(range.1.saturating_sub(range.0))
+}
+
 /// Each turn and mirror image of a template that looks different from those before it.
 fn looks(template: &Template, search: &Search) -> Vec<(f32, bool)> {
     let turns = match search.rotation_step {
         0.0 => 1,
         step => (360.0 / step).round().max(1.0) as usize,
     };
-    let mut looks: Vec<(f32, bool)> = Vec::new();
-    for mirrored in if search.mirrored { &[false, true][..] } else { &[false][..] } {
-        for turn in 0..turns {
-            let degrees = turn as f32 * search.rotation_step;
-            let map = Linear::new(1.0, degrees, *mirrored);
-            // As an earlier one, if the way from that to this one leaves the template as it is.
-            let known =
-                looks.iter().any(|&(d, m)| template.resembles(template, &map.after(&Linear::new(1.0, d, m).inverse())));
-            if !known {
-                looks.push((degrees, *mirrored));
-            }
-        }
-    }
-    looks
+    let same = |turn: usize, mirrored: bool| {
+        template.resembles(template, &Linear::new(1.0, turn as f32 * search.rotation_step, mirrored))
+    };
+    // The turns that leave it as it is are multiples of the first of them; if one mirror image is like it, each is like a turn.
+    let different = (1..turns).find(|&turn| same(turn, false)).unwrap_or(turns);
+    let mirrored = search.mirrored && !(0..turns).any(|turn| same(turn, true));
+    let looks = |mirrored: bool| (0..different).map(move |turn| (turn as f32 * search.rotation_step, mirrored));
+    looks(false).chain(looks(true).filter(|_| mirrored)).collect()
 }
 
 fn scales(low: f32, high: f32) -> Vec<f32> {
@@ -345,6 +375,10 @@ fn scales(low: f32, high: f32) -> Vec<f32> {
 /// How often a picture can be halved so that the smallest size of the template is still clear.
 fn halvings(template: &Template, smallest: f32) -> u32 {
     let (w, h) = (template.size.0 * smallest, template.size.1 * smallest);
+    if template.textured {
+        // Texture is fine: it is halved only as far as the time it takes demands.
+        return (w.max(h) / TEXTURED_SIDE).log2().ceil().clamp(0.0, ALIGNED.ilog2() as f32) as u32;
+    }
     let mut halvings = 0;
     let side = |side: f32, halvings: u32| side / (2u32 << halvings) as f32;
     while halvings < ALIGNED.ilog2() && side(w.max(h), halvings) >= 20.0 && side(w.min(h), halvings) >= 6.0 {
@@ -352,6 +386,9 @@ fn halvings(template: &Template, smallest: f32) -> u32 {
     }
     halvings
 }
+
+/// Correlation of luma from which two templates whose edges agree are the same: an empty circle is no filled one.
+const SAME_LUMA: f32 = 0.85;
 
 /// Whether two templates show the same: some turn or mirror image of `a`, at any size from half to double, is like `b`.
 pub fn same(a: &Template, b: &Template) -> bool {
@@ -363,6 +400,13 @@ pub fn same(a: &Template, b: &Template) -> bool {
     let looks = (0..8).map(|i| Linear::new(1.0, (i % 4) as f32 * 90.0, i >= 4));
     looks.into_iter().any(|look| {
         let map = look.scaled(scale);
-        a.resembles(b, &map) && b.resembles(a, &map.inverse())
+        let luma = |x: f32, y: f32| {
+            let (x, y) = map.apply(x, y);
+            Some(b.luma(x, y))
+        };
+        a.resembles(b, &map) && b.resembles(a, &map.inverse()) && a.correlation(luma) > SAME_LUMA
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -57,13 +57,15 @@ impl Pose {
 /// What speaks for and against a template at its place.
 #[derive(Debug, Clone)]
 pub(super) struct Evidence {
+    /// Whether the template has texture.
+    pub textured: bool,
     /// Share of the template's edges that are there.
     pub recall: f32,
     /// Edges that should be there, in pixels.
     pub expected: f32,
     /// Edges within the template's area that it does not explain, in pixels.
     pub foreign: f32,
-    /// Correlation of luma.
+    /// Correlation of luma, -1 to 1.
     pub correlation: f32,
     /// The edge pixels that it explains, by their place in the picture.
     pub claimed: Vec<u32>,
@@ -89,7 +91,7 @@ impl<'a> Fine<'a> {
         let points = &template.points[..FITTED.min(template.points.len())];
         let mut total = [0f64; 6];
         for (step, reach) in REACH.into_iter().enumerate() {
-            if step == 2 && self.recall(template, &pose, template::COARSE) < LOST {
+            if step == 2 && self.recall(template, &pose, template::COARSE) < LOST * patience(template) {
                 return None;
             }
             let mut normal = [[0f64; 6]; 6];
@@ -167,7 +169,7 @@ impl<'a> Fine<'a> {
     /// Counts what speaks for and against `template` at `pose`; `None` if too little of it is there.
     pub fn judge(&self, template: &Template, pose: &Pose) -> Option<Evidence> {
         let recall = self.recall(template, pose, template.points.len());
-        if recall < HOPELESS {
+        if recall < HOPELESS * patience(template) {
             return None;
         }
         let back = pose.map.inverse();
@@ -191,39 +193,17 @@ impl<'a> Fine<'a> {
             }
         }
         let expected = template.length * pose.map.determinant().abs().sqrt();
-        let correlation = self.correlation(template, pose);
-        Some(Evidence { recall, expected, foreign, correlation, claimed })
+        let correlation = template.correlation(|u, v| {
+            let (x, y) = pose.apply(u, v);
+            self.place(x, y).map(|_| self.gray.sample(x, y))
+        });
+        Some(Evidence { textured: template.textured, recall, expected, foreign, correlation, claimed })
     }
+}
 
-    /// Normalised cross-correlation of luma over the template's box.
-    fn correlation(&self, template: &Template, pose: &Pose) -> f32 {
-        let (w, h) = template.size;
-        let step = ((w * h / 1600.0).sqrt()).max(1.0);
-        let (across, down) = ((w / step) as usize, (h / step) as usize);
-        let (mut n, mut sa, mut sb, mut saa, mut sbb, mut sab) = (0f64, 0f64, 0f64, 0f64, 0f64, 0f64);
-        for j in 0..down {
-            for i in 0..across {
-                let (u, v) = ((i as f32 + 0.5) * step - w / 2.0, (j as f32 + 0.5) * step - h / 2.0);
-                let (x, y) = pose.apply(u, v);
-                let inside = x >= 0.0 && y >= 0.0 && x < self.gray.width as f32 && y < self.gray.height as f32;
-                if !inside {
-                    continue;
-                }
-                let (a, b) = (f64::from(template.luma(u, v)), f64::from(self.gray.sample(x, y)));
-                n += 1.0;
-                sa += a;
-                sb += b;
-                saa += a * a;
-                sbb += b * b;
-                sab += a * b;
-            }
-        }
-        if n < 16.0 {
-            return 0.0;
-        }
-        let (va, vb) = (saa - sa * sa / n, sbb - sb * sb / n);
-        if va <= 1e-6 || vb <= 1e-6 { 0.0 } else { ((sab - sa * sb / n) / (va * vb).sqrt()) as f32 }
-    }
+/// How much less of a template with texture has to be there.
+fn patience(template: &Template) -> f32 {
+    if template.textured { 0.65 } else { 1.0 }
 }
 
 /// A box with `by` more pixels on each side.

@@ -4,6 +4,7 @@ use super::edges::{self, Edges};
 use crate::error::{Error, Result};
 use crate::geometry::Rect;
 use crate::image::{Gray, Image};
+use crate::preprocess::filters::halve;
 
 /// White or repeated pixels around a template, so that edges at its border have a neighbourhood.
 const MARGIN: usize = 8;
@@ -11,6 +12,8 @@ const MARGIN: usize = 8;
 const FINE: usize = 360;
 /// Points of the coarse search: four of a weight of 3 still fit a byte.
 pub(super) const COARSE: usize = 64;
+/// Share of middle tones from which a template is a photograph: those of a drawing are the rims of its lines.
+const TEXTURED: f32 = 0.4;
 /// How the response of a template's own edges fades, a pixel a step.
 pub(super) const FADING: [u8; 3] = [20, 60, 90];
 /// Share of a template's points that may have no counterpart in its own turned or mirrored picture, for the two to be
@@ -58,12 +61,6 @@ impl Linear {
         Linear { a: self.d * k, b: -self.b * k, c: -self.c * k, d: self.a * k }
     }
 
-    /// This map after `first`.
-    pub fn after(&self, first: &Linear) -> Linear {
-        let (x, y) = (self.apply(first.a, first.c), self.apply(first.b, first.d));
-        Linear { a: x.0, b: y.0, c: x.1, d: y.1 }
-    }
-
     /// This map, everything `by` times as large.
     pub fn scaled(&self, by: f32) -> Linear {
         Linear { a: self.a * by, b: self.b * by, c: self.c * by, d: self.d * by }
@@ -98,6 +95,9 @@ pub struct Template {
     gray: Gray,
     /// Its centre in the picture with the margin.
     centre: (f32, f32),
+    contrast: f32,
+    /// A photograph rather than a drawing: its tones are not just paper and ink.
+    pub(super) textured: bool,
 }
 
 impl std::fmt::Debug for Template {
@@ -111,30 +111,51 @@ impl Template {
     pub fn new(picture: &Image) -> Result<Self> {
         let gray = picture.to_gray();
         let ink = ink_box(&gray).ok_or_else(|| Error::Input("the template is blank".into()))?;
+        let contrast = super::contrast(picture);
         let padded = padded(&gray, MARGIN);
-        let edges = Edges::new(&padded, edges::contrast(&padded));
+        let edges = Edges::new(&padded, contrast);
         let shift = MARGIN as f32;
         let centre = ((ink.x1 + ink.x2) / 2.0 + shift, (ink.y1 + ink.y2) / 2.0 + shift);
-        let inside = |x: usize, y: usize| {
-            (MARGIN - 1..=gray.width + MARGIN).contains(&x) && (MARGIN - 1..=gray.height + MARGIN).contains(&y)
-        };
-        let mut points = Vec::new();
-        for (i, _) in edges.crest.iter().enumerate().filter(|(i, c)| **c && edges.strength[*i] > 100) {
-            let (x, y) = (i % edges.width, i / edges.width);
-            if inside(x, y) {
-                let angle = f32::from(edges.angle[i]) * (std::f32::consts::PI / 256.0);
-                points.push(Point { x: x as f32 + 0.5 - centre.0, y: y as f32 + 0.5 - centre.1, angle });
-            }
-        }
+        let points = points(&edges, (gray.width, gray.height), MARGIN, centre, 1.0);
         if points.len() < 12 {
             return Err(Error::Input("the template has next to no lines or edges".into()));
         }
         let length = points.len() as f32;
-        let points = spread_out(points);
+        let points = spread_out(points, FINE);
         let responses = edges.responses(&FADING);
         let footprint = footprint(&edges);
         let size = (ink.width(), ink.height());
-        Ok(Template { size, points, length, responses, footprint, gray: padded, centre })
+        Ok(Template {
+            size,
+            points,
+            length,
+            responses,
+            footprint,
+            gray: padded,
+            centre,
+            contrast,
+            textured: is_textured(&gray),
+        })
+    }
+
+    /// [`COARSE`] points on the edges that are left when the picture is halved so often, in pixels of the whole one: what is
+    /// fine in a photograph's texture is gone then.
+    pub(super) fn coarse(&self, halvings: u32) -> Vec<Point> {
+        let mut small = None;
+        for _ in 0..halvings {
+            small = Some(halve(small.as_ref().unwrap_or(&self.gray)));
+        }
+        let Some(small) = small else { return self.points[..COARSE.min(self.points.len())].to_vec() };
+        let unit = (1u32 << halvings) as f32;
+        let edges = Edges::new(&small, self.contrast);
+        let side = |n: usize| (n - 2 * MARGIN) >> halvings;
+        let own = (side(self.gray.width), side(self.gray.height));
+        let found = points(&edges, own, MARGIN >> halvings, self.centre, unit);
+        // Too thin to be seen in so small a picture: the points of the whole one then.
+        match found.len() < COARSE / 4 {
+            true => self.points[..COARSE.min(self.points.len())].to_vec(),
+            false => spread_out(found, COARSE),
+        }
     }
 
     /// How well an edge of direction `angle` at (`x`, `y`) from the centre is explained, 0 to 255, and whether that is within the
@@ -149,6 +170,26 @@ impl Template {
     /// The luma at (`x`, `y`) from the centre.
     pub(super) fn luma(&self, x: f32, y: f32) -> f32 {
         self.gray.sample(x + self.centre.0, y + self.centre.1)
+    }
+
+    /// Normalised cross-correlation of the template's luma, over its box, with `other`, the luma that lies at a place from
+    /// the centre. Places without one do not count.
+    pub(super) fn correlation(&self, other: impl Fn(f32, f32) -> Option<f32>) -> f32 {
+        let (w, h) = self.size;
+        // 1600 places are enough to tell.
+        let step = (w * h / 1600.0).sqrt().max(1.0);
+        let (across, down) = ((w / step) as usize, (h / step) as usize);
+        let (mut n, mut sa, mut sb, mut saa, mut sbb, mut sab) = (0f64, 0f64, 0f64, 0f64, 0f64, 0f64);
+        for i in 0..across * down {
+            let x = ((i % across) as f32 + 0.5) * step - w / 2.0;
+            let y = ((i / across) as f32 + 0.5) * step - h / 2.0;
+            let Some(b) = other(x, y) else { continue };
+            let (a, b) = (f64::from(self.luma(x, y)), f64::from(b));
+            n += 1.0;
+            (sa, sb, saa, sbb, sab) = (sa + a, sb + b, saa + a * a, sbb + b * b, sab + a * b);
+        }
+        let (va, vb) = (saa - sa * sa / n.max(1.0), sbb - sb * sb / n.max(1.0));
+        if n < 16.0 || va <= 1e-6 || vb <= 1e-6 { 0.0 } else { ((sab - sa * sb / n) / (va * vb).sqrt()) as f32 }
     }
 
     fn place(&self, x: f32, y: f32) -> Option<usize> {
@@ -168,7 +209,7 @@ impl Template {
     }
 }
 
-/// The smallest box of all that differs from the paper around it; the whole of a picture that has no paper.
+/// The smallest box of all that differs from the paper around it: the commonest value of its rim.
 fn ink_box(g: &Gray) -> Option<Rect> {
     let border = |i: usize| {
         let (x, y) = (i % g.width, i / g.width);
@@ -189,6 +230,14 @@ fn ink_box(g: &Gray) -> Option<Rect> {
     Some(Rect { x1: x1 as f32, y1: y1 as f32, x2: x2 as f32, y2: y2 as f32 })
 }
 
+/// Whether many pixels are neither near the lightest nor near the darkest tone.
+fn is_textured(g: &Gray) -> bool {
+    let (low, high) = g.data.iter().fold((f32::MAX, f32::MIN), |(low, high), &v| (low.min(v), high.max(v)));
+    let fifth = (high - low) / 5.0;
+    let between = g.data.iter().filter(|v| (low + fifth..high - fifth).contains(v)).count();
+    between as f32 > TEXTURED * g.data.len() as f32
+}
+
 /// `g` with `margin` more pixels on each side, the border repeated.
 fn padded(g: &Gray, margin: usize) -> Gray {
     let (width, height) = (g.width + 2 * margin, g.height + 2 * margin);
@@ -197,9 +246,25 @@ fn padded(g: &Gray, margin: usize) -> Gray {
     Gray { width, height, data }
 }
 
+/// The crests of `edges` that lie within the picture of `size` in the middle of it, `margin` pixels from its border, or one
+/// pixel beyond; relative to `centre`, in units of which a pixel has `unit`.
+fn points(edges: &Edges, size: (usize, usize), margin: usize, centre: (f32, f32), unit: f32) -> Vec<Point> {
+    let within = |v: usize, n: usize| v + 1 >= margin && v <= n + margin;
+    let mut points = Vec::new();
+    for (i, _) in edges.crest.iter().enumerate().filter(|(i, c)| **c && edges.strength[*i] > 100) {
+        let (x, y) = (i % edges.width, i / edges.width);
+        if within(x, size.0) && within(y, size.1) {
+            let angle = f32::from(edges.angle[i]) * (std::f32::consts::PI / 256.0);
+            let at = |v: usize, centre: f32| (v as f32 + 0.5) * unit - centre;
+            points.push(Point { x: at(x, centre.0), y: at(y, centre.1), angle });
+        }
+    }
+    points
+}
+
 /// The points in an order in which each lies far from all before it, for the first [`COARSE`]; then evenly thinned to
-/// [`FINE`].
-fn spread_out(mut points: Vec<Point>) -> Vec<Point> {
+/// `most` in all.
+fn spread_out(mut points: Vec<Point>, most: usize) -> Vec<Point> {
     let mut far = vec![f32::MAX; points.len()];
     for n in 0..COARSE.min(points.len()) {
         // The first one is any; a point of another direction counts as lying apart.
@@ -213,7 +278,10 @@ fn spread_out(mut points: Vec<Point>) -> Vec<Point> {
         }
     }
     let rest = points.split_off(COARSE.min(points.len()));
-    let step = (rest.len() as f32 / (FINE - COARSE) as f32).max(1.0);
+    if most <= COARSE {
+        return points;
+    }
+    let step = (rest.len() as f32 / (most - COARSE) as f32).max(1.0);
     let mut at = 0.0;
     while (at as usize) < rest.len() {
         points.push(rest[at as usize]);
