@@ -4,7 +4,7 @@
 #     tools/arm-test.sh [aarch64|armv7]
 #
 # Builds it (tools/arm-build.sh), then runs tests/other_machine.rs, the command-line tests, those
-# of hashes and their search, and tools/resolve with it.
+# of hashes and their search, of a labelling server's client, and tools/resolve with it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -24,3 +24,4 @@ file -b "$binary" | grep -q 'statically linked.*stripped'
 OCELLUS_BINARY="$emulator $binary" cargo test --locked --test other_machine -- --ignored
 OCELLUS_BINARY="$emulator $binary" cargo test --locked --test usage --test bad_input --test decode --test models
 OCELLUS_BINARY="$emulator $binary" cargo test --locked --test dedup -- hashes the_search
+OCELLUS_BINARY="$emulator $binary" cargo test --locked --test label_remote -- nothing_is_sent pictures_are_sent

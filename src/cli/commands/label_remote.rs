@@ -5,8 +5,8 @@ use crate::cli::label::classes::Known;
 use crate::cli::label::remote::{self, Fallback, Labeller, Service, Team};
 use crate::cli::label::run::{self, Job};
 use crate::cli::label::shares::Shares;
-use crate::cli::{Outcome, batch, output};
-use crate::error::{Error, Result};
+use crate::cli::{Outcome, output};
+use crate::error::Result;
 use crate::input;
 use crate::remote::{Prompts, Wanted};
 use crate::tasks::label::Search;
@@ -91,12 +91,7 @@ pub struct LabelRemote {
 
 impl LabelRemote {
     pub fn run(self) -> Result<Outcome> {
-        let options = match self.jobs {
-            jobs @ 1..=64 => {
-                batch::Options { threads: jobs, ..batch::Options::new(None, self.quiet, self.max_pixels)? }
-            }
-            jobs => return Err(Error::Usage(format!("--jobs is {jobs}, expected 1 to 64"))),
-        };
+        let options = remote::options(self.jobs, self.quiet, self.max_pixels)?;
         let service = Service {
             server: &self.server,
             key: self.key.as_deref(),
@@ -106,7 +101,6 @@ impl LabelRemote {
         };
         let client = service.client()?;
         let known = Known::read(&self.ontology, options.limits)?;
-        let sources = run::sources(&self.images, &self.out, self.annotate.as_deref())?;
         let wanted = Wanted { model: self.model.clone(), conf: self.conf, outlines: self.segment };
         let search = match self.exemplars {
             true => remote::Search::Examples(known.examples()?),
@@ -124,13 +118,17 @@ impl LabelRemote {
             classes: &classes,
             away: Once::new(),
         };
-        let outlines = if self.segment { "polygons" } else { "boxes" };
-        let by = if self.exemplars { "exemplars" } else { "prompts" };
         let job = Job {
-            sources,
+            sources: run::sources(&self.images, &self.out, self.annotate.as_deref())?,
             out: &self.out,
             classes: &classes,
-            how: format!("remote {} {} {outlines} {by} merge={} {}", self.model, self.conf, self.merge, known.hash()?),
+            how: format!(
+                "remote {} {} {:?} {}",
+                self.model,
+                self.conf,
+                (self.segment, self.exemplars, self.merge),
+                known.hash()?
+            ),
             resume: self.resume,
             division: (self.split.0, self.seed),
             link: self.link,

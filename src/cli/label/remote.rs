@@ -2,7 +2,7 @@
 
 use super::classes::Symbols;
 use super::run::Labelled;
-use crate::cli::output;
+use crate::cli::{batch, output};
 use crate::dataset::Object;
 use crate::dataset::fuse::fuse;
 use crate::error::{Error, Result};
@@ -131,6 +131,14 @@ impl Labeller {
     pub fn left_out(&self) -> Option<String> {
         let left_out = self.left_out.lock().unwrap_or_else(PoisonError::into_inner);
         (!left_out.is_empty()).then(|| format!("left out of the server's answers: {left_out}"))
+    }
+}
+
+/// How a batch runs that has `jobs` requests side by side; template matching beside it has all cores.
+pub fn options(jobs: usize, quiet: bool, max_pixels: u64) -> Result<batch::Options> {
+    match jobs {
+        1..=64 => Ok(batch::Options { threads: jobs, ..batch::Options::new(None, quiet, max_pixels)? }),
+        _ => Err(Error::Usage(format!("--jobs is {jobs}, expected 1 to 64"))),
     }
 }
 
