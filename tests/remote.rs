@@ -459,7 +459,8 @@ fn proxies_of_the_environment_get_nothing() {
 #[test]
 fn threads_share_a_client() {
     let server = Server::start();
-    let client = client(&server);
+    // As many tries as the queue is full in all: a picture may meet each of them.
+    let client = Client::new(Options { retries: 8, ..options(&server.url()) }).unwrap();
     server.script((0..24).map(|n| if n % 3 == 0 { Act::Full } else { valve() }));
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| (0..4).map(|_| predict(&client)).collect())).collect();
