@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Fits the probability of a match of `ocellus label templates` to drawings of which the truth is known.
+r"""Fits the probability of a match of `ocellus label templates` to drawings of which the truth is known.
 
-    OCELLUS_LOG=ocellus=debug ocellus label templates ... --least 0 --threads 1 2> LOG   (one run a set, sheets in one log)
+    OCELLUS_LOG=ocellus=debug ocellus label templates --threads 1 --ontology SET.toml --images SET/clean --images SET/scanned \
+        --images SET/worn --out DIR 2> LOG
     python tools/peers/label_calibration.py SET=LOG [SET=LOG ..]
 
 The log has a line `evidence TEMPLATE RECALL CORRELATION LENGTH FREE COMMONNESS [BOX]` for each match, and `picture PATH`
-before those of a picture. A match is right if it has the class of a symbol and an IoU of at least 0.5 with it, each symbol
+before those of a picture and `names CLASS ..` before all. A match is right if it has the class of a symbol and an IoU of at least 0.5 with it, each symbol
 once. Sets count alike, whatever their size. Printed are the weights of src/tasks/label/compete.rs and, for each set left
 out of the fit in turn, how probable the matches were that were right.
 """

@@ -112,6 +112,7 @@ impl LabelTemplates {
         run::label(
             &job,
             |source| {
+                log::debug!("picture {}", source.name());
                 let image = source.load(&options.limits)?;
                 Ok(Labelled { size: (image.width(), image.height()), objects: symbols.find(&image) })
             },

@@ -75,6 +75,9 @@ impl Known {
         if templates.is_empty() {
             return Err(Error::Input("none of the ontology's templates can be used".into()));
         }
+        // Read by tools/peers/label_calibration.py, as is the name of each picture.
+        let names: Vec<&str> = classes.iter().map(|c| self.ontology.classes[*c].name.as_str()).collect();
+        log::debug!("names {}", names.join(" "));
         Ok(Symbols { matcher: Matcher::new(templates, search)?, classes })
     }
 
