@@ -1,0 +1,4 @@
+//! What the commands that train share: features kept on disk, states to go on from, progress.
+
+pub mod progress;
+pub mod store;
