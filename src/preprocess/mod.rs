@@ -94,7 +94,8 @@ fn scaled(w: f32, h: f32, gain: f32, bound: impl Fn(u32, u32) -> u32, limit: (u3
     (side(w, limit.0), side(h, limit.1))
 }
 
-fn paste(image: &Image, width: u32, height: u32, left: usize, top: usize, pad: u8) -> Result<Image> {
+/// `image` in a picture of `width` x `height` pixels of the value `pad`, moved to the right and down. It has to fit.
+pub fn paste(image: &Image, width: u32, height: u32, left: usize, top: usize, pad: u8) -> Result<Image> {
     let mut data = vec![pad; width as usize * height as usize * 3];
     let row = image.width() as usize * 3;
     for (y, line) in image.data().chunks_exact(row).enumerate() {

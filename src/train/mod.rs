@@ -4,6 +4,7 @@
 //! A run is a function of its data, its options and its seed: the same machine gives the same bits, whatever the number of
 //! threads.
 
+pub mod detect;
 pub mod weights;
 
 use crate::error::{Cause, Error};

@@ -1,0 +1,354 @@
+//! A detector of one's own: an anchor-free head on the frozen maps of an embedded network.
+//!
+//! The trunk runs once a picture and view; what it gives is handed in by the caller, who may keep it on disk. The head learns
+//! by AdamW with a cosine rate, and the weights of the best epoch on the validation pictures are kept.
+
+mod depthwise;
+mod head;
+mod loss;
+pub mod view;
+
+use crate::engine::{Network, Session};
+use crate::error::{Error, Result};
+use crate::geometry::Rect;
+use crate::image::Image;
+use crate::models::Model;
+use crate::models::manifest::{Fit, InputSpec, Resample};
+use crate::postprocess::average_precision::{self, Figures, Judged};
+use crate::postprocess::detection::{Detection, Params};
+use crate::postprocess::nms::{Overlap, nms};
+use crate::postprocess::yolo;
+use crate::preprocess;
+use crate::tensor::Tensor;
+use crate::train::weights::{Gradients, Weights};
+use crate::train::{Epoch, internal};
+use head::{Head, Levels, Scaling};
+use loss::Targets;
+use std::collections::BTreeMap;
+use view::View;
+
+/// The most that gradients of a step may add up to.
+const LONGEST: f64 = 10.0;
+/// Steps over which the rate grows to its full size.
+const WARM_UP: f64 = 50.0;
+/// Sides of the input are multiples of the coarsest stride.
+pub const MULTIPLE: u32 = 32;
+/// The grey of Ultralytics' letterbox, which readers of the file will use.
+const PAD: u8 = 114;
+/// Pictures that the scaling of the maps is taken from.
+const SCALED_BY: usize = 24;
+
+/// How a training goes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// The most passes over the training pictures.
+    pub epochs: usize,
+    /// Passes without a better epoch after which it ends.
+    pub patience: usize,
+    /// Where chance begins.
+    pub seed: u64,
+    /// Greatest step of AdamW.
+    pub rate: f64,
+    /// How much AdamW pulls weights to zero.
+    pub decay: f64,
+    /// Channels inside the head.
+    pub width: usize,
+    /// Pictures a step.
+    pub batch: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { epochs: 60, patience: 20, seed: 0, rate: 2e-3, decay: 0.05, width: 64, batch: 2 }
+    }
+}
+
+/// What is seen in one look at a picture.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sample {
+    /// The trunk's maps at /4, /8, /16 and /32, 1 x C x H x W.
+    pub maps: Vec<Tensor>,
+    /// The objects, in pixels of the network's input.
+    pub boxes: Vec<Rect>,
+    /// The class of each.
+    pub classes: Vec<usize>,
+}
+
+/// The frozen network under the head.
+#[derive(Debug)]
+pub struct Trunk {
+    session: Session,
+    model: Model,
+    input: InputSpec,
+}
+
+impl Trunk {
+    /// The part of `model` that gives maps at /4, /8, /16 and /32, for inputs of `size` (width, height).
+    ///
+    /// # Errors
+    /// A model whose description names no four maps.
+    pub fn new(model: &Model, size: [u32; 2]) -> Result<Self> {
+        model.expect_task("features")?;
+        let taps = &model.info.outputs.pyramid;
+        if taps.len() != head::STRIDES.len() + 1 {
+            return Err(Error::model(
+                &model.info.id,
+                "its description names no four maps (outputs.pyramid) to learn from",
+            ));
+        }
+        let names: Vec<&str> = taps.iter().map(String::as_str).collect();
+        let session = Session::load(model, &names)?.with_plans(1);
+        session.prepare(&[1, 3, size[1] as usize, size[0] as usize])?;
+        let input =
+            InputSpec { size, fit: Fit::Letterbox, resample: Resample::Area, pad: PAD, ..model.info.input.clone() };
+        Ok(Trunk { session, model: model.clone(), input })
+    }
+
+    /// Width and height of the input.
+    pub fn size(&self) -> [u32; 2] {
+        self.input.size
+    }
+
+    /// What `view` of `image` gives: the maps of [`Sample::maps`].
+    pub fn maps(&self, image: &Image, view: &View) -> Result<Vec<Tensor>> {
+        self.session.run(&preprocess::normalise(&view.image(image, &self.input)?, &self.input)?)
+    }
+}
+
+/// A training on its way.
+pub struct Trainer {
+    options: Options,
+    size: [u32; 2],
+    classes: usize,
+    scaling: Scaling,
+    weights: Weights,
+    head: Head,
+    done: usize,
+    best: Option<Best>,
+}
+
+/// The best epoch so far.
+struct Best {
+    epoch: usize,
+    metric: f64,
+    values: BTreeMap<String, Tensor>,
+}
+
+/// What was found in validation pictures, and how good that is.
+#[derive(Debug, Clone)]
+pub struct Validation {
+    /// Objects by picture: class and box in input pixels.
+    pub truth: Vec<Vec<(usize, Rect)>>,
+    /// What was found, by picture.
+    pub found: Vec<Vec<Detection>>,
+    /// Precision, recall and average precision.
+    pub figures: Figures,
+}
+
+impl Validation {
+    /// Each picture's objects beside what was found.
+    pub fn judged(&self) -> Vec<Judged<'_>> {
+        self.truth.iter().zip(&self.found).map(|(truth, found)| Judged { truth, found }).collect()
+    }
+}
+
+/// Hands out a picture's sample by its number, as it is (`None`) or in the view of an epoch.
+pub type Load<'a> = &'a (dyn Fn(usize, Option<usize>) -> Result<Sample> + Sync);
+
+impl Trainer {
+    /// Begins a training for `classes` on inputs of `size` (width, height) with `count` pictures that `load` hands out.
+    pub fn new(options: Options, classes: usize, size: [u32; 2], count: usize, load: Load) -> Result<Self> {
+        let scaling = scaling(count, load)?;
+        let channels = [0, 1, 2, 3].map(|i| scaling.means[i].len());
+        let mut weights = Weights::default();
+        let mut random = fastrand::Rng::with_seed(options.seed);
+        let head = Head::new(&mut weights, classes, channels, options.width, &mut random)?;
+        Ok(Trainer { options, size, classes, scaling, weights, head, done: 0, best: None })
+    }
+
+    /// Epochs that are done.
+    pub fn done(&self) -> usize {
+        self.done
+    }
+
+    /// Whether there is nothing more to do: all epochs are done, or none was better for a while.
+    pub fn finished(&self) -> bool {
+        let waited = self.best.as_ref().map_or(0, |b| self.done - b.epoch);
+        self.done >= self.options.epochs || waited >= self.options.patience
+    }
+
+    /// The number of the best epoch.
+    pub fn best_epoch(&self) -> usize {
+        self.best.as_ref().map_or(0, |b| b.epoch)
+    }
+
+    /// One pass over the `count` training pictures that `train` hands out, then a look at the `tested` ones of `test`.
+    /// `threads` work side by side; the result does not depend on their number.
+    pub fn epoch(
+        &mut self,
+        (count, train): (usize, Load),
+        (tested, test): (usize, Load),
+        threads: usize,
+    ) -> Result<Epoch> {
+        // The order depends on the epoch alone, so that a run that is taken up again goes on as it would have.
+        let mut random = fastrand::Rng::with_seed(self.options.seed ^ (self.done as u64 + 1).wrapping_mul(0x9E37_79B9));
+        let mut order: Vec<usize> = (0..count).collect();
+        random.shuffle(&mut order);
+        let batches: Vec<&[usize]> = order.chunks(self.options.batch).collect();
+        let steps = (batches.len() * self.options.epochs) as f64;
+        let mut total = 0.0;
+        for (i, batch) in batches.iter().enumerate() {
+            let step = (self.done * batches.len() + i) as f64;
+            let cosine = 0.5 + 0.5 * (std::f64::consts::PI * step / steps).cos();
+            let rate = self.options.rate * ((step + 1.0) / WARM_UP).min(1.0) * cosine.max(0.01);
+            let results = in_order(batch.len(), threads, |k| self.gradients(&train(batch[k], Some(self.done))?));
+            let mut sum: Option<Gradients> = None;
+            for result in results {
+                let (loss, gradients) = result?;
+                total += loss;
+                match &mut sum {
+                    None => sum = Some(gradients),
+                    Some(sum) => add(sum, &gradients),
+                }
+            }
+            if let Some(mut sum) = sum {
+                let share = 1.0 / batch.len() as f32;
+                sum.values_mut().flatten().for_each(|g| *g *= share);
+                self.weights.step(&sum, rate, self.options.decay, LONGEST)?;
+            }
+        }
+        self.done += 1;
+        let metric = self.validate((tested, test), threads)?.figures.map50();
+        let best = self.best.as_ref().is_none_or(|b| metric > b.metric);
+        if best {
+            self.best = Some(Best { epoch: self.done, metric, values: self.weights.values()? });
+        }
+        Ok(Epoch { number: self.done, of: self.options.epochs, loss: total / count.max(1) as f64, metric, best })
+    }
+
+    fn gradients(&self, sample: &Sample) -> Result<(f64, Gradients)> {
+        let targets = Targets::new(sample, self.size);
+        let maps = self.head.forward(&Levels::new(&sample.maps, &self.scaling)?)?;
+        let loss = loss::loss(&maps, &targets).map_err(internal)?;
+        let value = loss.to_scalar::<f32>().map_err(internal)?;
+        let gradients = self.weights.gradients(&loss.backward().map_err(internal)?)?;
+        Ok((f64::from(value), gradients))
+    }
+
+    /// What the weights as they are find in the `count` pictures of `load`.
+    pub fn validate(&self, (count, load): (usize, Load), threads: usize) -> Result<Validation> {
+        // Doubtful ones count in average precision: the thresholds of Ultralytics' validation.
+        let params = Params { conf: 0.001, iou: 0.7, ..Params::default() };
+        let one = |at: usize| {
+            let sample = load(at, None)?;
+            let maps = self.head.forward(&Levels::new(&sample.maps, &self.scaling)?)?;
+            let found = yolo::decode(&self.head.output(&maps, self.size)?, self.classes, &params)?;
+            let found = found.into_iter().map(|c| c.detection).collect();
+            let found = nms(found, Overlap::Union, params.iou, false, params.max_det);
+            Ok((sample.classes.into_iter().zip(sample.boxes).collect(), found))
+        };
+        let (truth, found): (Vec<_>, Vec<_>) =
+            in_order(count, threads, one).into_iter().collect::<Result<Vec<_>>>()?.into_iter().unzip();
+        let mut validation = Validation { truth, found, figures: average_precision::figures(&[], 0) };
+        validation.figures = average_precision::figures(&validation.judged(), self.classes);
+        Ok(validation)
+    }
+
+    /// Goes back to the weights of the best epoch.
+    pub fn take_best(&mut self) -> Result<()> {
+        match &self.best {
+            Some(best) => self.weights.set_values(&best.values),
+            None => Ok(()),
+        }
+    }
+
+    /// The ONNX file of `trunk` with the head as it is; `metadata` beside it.
+    pub fn export(&self, trunk: &Trunk, metadata: &[(&str, String)]) -> Result<Vec<u8>> {
+        let taps: Vec<&str> = trunk.model.info.outputs.pyramid.iter().map(String::as_str).collect();
+        let mut network = Network::on(&trunk.model, &taps, self.size)?;
+        let output = self.head.export(&mut network, &taps, &self.weights.values()?, &self.scaling)?;
+        network.finish(&[(&output, "output0")], metadata)
+    }
+
+    /// Everything that a later run needs to go on.
+    pub fn state(&self) -> Result<BTreeMap<String, Tensor>> {
+        let mut state = self.weights.state()?;
+        let best = self.best.as_ref().map_or((0.0, 0.0), |b| (b.epoch as f32, b.metric as f32));
+        state.insert("progress".into(), Tensor::new(vec![3], vec![self.done as f32, best.0, best.1])?);
+        for (name, value) in self.best.iter().flat_map(|b| &b.values) {
+            state.insert(format!("best/{name}"), value.clone());
+        }
+        Ok(state)
+    }
+
+    /// Goes on from a [`Trainer::state`].
+    ///
+    /// # Errors
+    /// A state of another head.
+    pub fn restore(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()> {
+        self.weights.restore(state)?;
+        let Some(&[done, epoch, metric]) = state.get("progress").map(Tensor::data) else {
+            return Err(Error::Input("the state of a training lacks its progress".into()));
+        };
+        self.done = done as usize;
+        let values = state.iter().filter_map(|(n, v)| Some((n.strip_prefix("best/")?.to_string(), v.clone())));
+        let values: BTreeMap<_, _> = values.collect();
+        self.best = (!values.is_empty()).then_some(Best { epoch: epoch as usize, metric: f64::from(metric), values });
+        Ok(())
+    }
+}
+
+/// Mean and deviation of each channel over some of the pictures.
+fn scaling(count: usize, load: Load) -> Result<Scaling> {
+    let mut sums: [Vec<(f64, f64)>; 4] = Default::default();
+    let mut cells = [0.0; 4];
+    let step = count.div_ceil(SCALED_BY).max(1);
+    for at in (0..count).step_by(step) {
+        for (level, map) in load(at, None)?.maps.iter().enumerate().take(4) {
+            let (channels, h, w) = map.chw()?;
+            sums[level].resize(channels, (0.0, 0.0));
+            cells[level] += (h * w) as f64;
+            for (sum, plane) in sums[level].iter_mut().zip(map.data().chunks_exact(h * w)) {
+                for &v in plane {
+                    sum.0 += f64::from(v);
+                    sum.1 += f64::from(v) * f64::from(v);
+                }
+            }
+        }
+    }
+    let mean = |level: usize| sums[level].iter().map(|s| (s.0 / cells[level]) as f32).collect();
+    let gain = |level: usize| {
+        let deviation = |s: &(f64, f64)| (s.1 / cells[level] - (s.0 / cells[level]).powi(2)).max(1e-6).sqrt();
+        sums[level].iter().map(|s| (1.0 / deviation(s)) as f32).collect()
+    };
+    Ok(Scaling { means: [0, 1, 2, 3].map(mean), gains: [0, 1, 2, 3].map(gain) })
+}
+
+fn add(sum: &mut Gradients, more: &Gradients) {
+    for (name, values) in sum {
+        if let Some(more) = more.get(name) {
+            values.iter_mut().zip(more).for_each(|(a, b)| *a += b);
+        }
+    }
+}
+
+/// The results of `work` for the numbers below `count`, in their order, computed on `threads` threads.
+fn in_order<T: Send>(count: usize, threads: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let mut results: Vec<(usize, T)> = std::thread::scope(|scope| {
+        let one = || {
+            let mut own = Vec::new();
+            loop {
+                let at = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                if at >= count {
+                    return own;
+                }
+                own.push((at, work(at)));
+            }
+        };
+        let workers: Vec<_> = (0..threads.clamp(1, count.max(1))).map(|_| scope.spawn(one)).collect();
+        workers.into_iter().flat_map(|w| w.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    });
+    results.sort_by_key(|(at, _)| *at);
+    results.into_iter().map(|(_, result)| result).collect()
+}

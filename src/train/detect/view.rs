@@ -1,0 +1,177 @@
+//! Looks at a picture for training: as it is, and larger or smaller, moved, mirrored, lighter or darker.
+
+use crate::error::Result;
+use crate::geometry::Rect;
+use crate::image::Image;
+use crate::models::manifest::InputSpec;
+use crate::preprocess::{self, Placement};
+
+/// What may be done to a picture to learn more from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Augment {
+    /// Nothing.
+    None,
+    /// Size, place and light.
+    Light,
+    /// Mirrored left to right too: wrong where left and right differ, as with texts.
+    Full,
+}
+
+/// Least and greatest size against the picture as it is.
+const ZOOM: (f32, f32) = (0.75, 1.3);
+/// Greatest change of contrast, and of light in steps of 0 to 255.
+const CONTRAST: f32 = 0.15;
+const LIGHT: f32 = 20.0;
+/// Less than this share of an object left, it is no longer called by its name.
+const LEFT: f32 = 0.6;
+
+/// One look at a picture.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct View {
+    /// The part of the picture that is seen: left, top, width, height.
+    part: (u32, u32, u32, u32),
+    /// Where the part comes to lie; its scale and padding.
+    placement: Placement,
+    /// Width and height of the part in the input.
+    inner: (u32, u32),
+    mirrored: bool,
+    /// Gain and shift of the pixels.
+    light: (f32, f32),
+    /// Width and height of the network's input.
+    input: [u32; 2],
+}
+
+impl View {
+    /// The picture as it is, of `size` (width, height), in an input of `input`; as [`preprocess::fit`] does it.
+    pub fn plain(size: (u32, u32), input: [u32; 2]) -> Self {
+        let gain = (input[0] as f32 / size.0 as f32).min(input[1] as f32 / size.1 as f32);
+        View::of((0, 0, size.0, size.1), gain, (0.5, 0.5), input)
+    }
+
+    /// A look at a picture of `size` in an input of `input`, by chance.
+    pub fn random(size: (u32, u32), input: [u32; 2], augment: Augment, random: &mut fastrand::Rng) -> Self {
+        if augment == Augment::None {
+            return View::plain(size, input);
+        }
+        let between = |random: &mut fastrand::Rng, low: f32, high: f32| low + (high - low) * random.f32();
+        let fitting = (input[0] as f32 / size.0 as f32).min(input[1] as f32 / size.1 as f32);
+        let gain = fitting * between(random, ZOOM.0.ln(), ZOOM.1.ln()).exp();
+        let seen = |side: u32, input: u32| ((input as f32 / gain).floor() as u32).clamp(1, side);
+        let (w, h) = (seen(size.0, input[0]), seen(size.1, input[1]));
+        let part = (random.u32(0..=size.0 - w), random.u32(0..=size.1 - h), w, h);
+        let mut view = View::of(part, gain, (random.f32(), random.f32()), input);
+        view.mirrored = augment == Augment::Full && random.bool();
+        view.light = (1.0 + between(random, -CONTRAST, CONTRAST), between(random, -LIGHT, LIGHT));
+        view
+    }
+
+    /// A part seen with a gain, `free` of what is left of the input to the left and above it.
+    fn of(part: (u32, u32, u32, u32), gain: f32, free: (f32, f32), input: [u32; 2]) -> Self {
+        let side = |length: u32, most: u32| ((length as f32 * gain).round() as u32).clamp(1, most);
+        let inner = (side(part.2, input[0]), side(part.3, input[1]));
+        let placement = Placement {
+            scale_x: inner.0 as f32 / part.2 as f32,
+            scale_y: inner.1 as f32 / part.3 as f32,
+            pad_left: ((input[0] - inner.0) as f32 * free.0).floor(),
+            pad_top: ((input[1] - inner.1) as f32 * free.1).floor(),
+            src_w: part.2,
+            src_h: part.3,
+        };
+        View { part, placement, inner, mirrored: false, light: (1.0, 0.0), input }
+    }
+
+    /// The network's input for `image`; what the picture leaves free has the value of `spec.pad`.
+    pub fn image(&self, image: &Image, spec: &InputSpec) -> Result<Image> {
+        let (x, y, w, h) = self.part;
+        let part = if (w, h) == (image.width(), image.height()) { image.clone() } else { image.crop(x, y, w, h)? };
+        let mut small = preprocess::resample(&part, self.inner.0, self.inner.1, spec.resample)?;
+        let (gain, shift) = self.light;
+        if self.light != (1.0, 0.0) {
+            let table: Vec<u8> =
+                (0..256).map(|v| ((v as f32 - 128.0) * gain + 128.0 + shift).clamp(0.0, 255.0) as u8).collect();
+            small.data_mut().iter_mut().for_each(|v| *v = table[*v as usize]);
+        }
+        let (left, top) = (self.placement.pad_left as usize, self.placement.pad_top as usize);
+        let mut whole = preprocess::paste(&small, self.input[0], self.input[1], left, top, spec.pad)?;
+        if self.mirrored {
+            let width = self.input[0] as usize;
+            for row in whole.data_mut().chunks_exact_mut(3 * width) {
+                for x in 0..width / 2 {
+                    for channel in 0..3 {
+                        row.swap(3 * x + channel, 3 * (width - 1 - x) + channel);
+                    }
+                }
+            }
+        }
+        Ok(whole)
+    }
+
+    /// A box of the picture in input pixels; none if too little of it is seen.
+    pub fn rect(&self, rect: &Rect) -> Option<Rect> {
+        let moved = rect.moved(-(self.part.0 as f32), -(self.part.1 as f32));
+        let seen = moved.clip(self.part.2, self.part.3);
+        if seen.area() <= 0.0 || seen.area() < LEFT * rect.area() {
+            return None;
+        }
+        let placed = self.placement.to_input(&seen);
+        let width = self.input[0] as f32;
+        Some(if self.mirrored { Rect { x1: width - placed.x2, x2: width - placed.x1, ..placed } } else { placed })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::manifest::{Colour, Fit, Layout, Resample};
+    use proptest::prelude::*;
+
+    fn spec(size: [u32; 2]) -> InputSpec {
+        InputSpec {
+            size,
+            multiple: 32,
+            layout: Layout::Nchw,
+            colour: Colour::Rgb,
+            fit: Fit::Letterbox,
+            resample: Resample::Area,
+            pad: 114,
+            mean: [0.0; 3],
+            std: [255.0; 3],
+        }
+    }
+
+    #[test]
+    fn the_plain_view_is_the_letterbox() {
+        let image = Image::new(50, 31, (0..50 * 31 * 3).map(|i| (i * 7 % 251) as u8).collect()).unwrap();
+        let spec = spec([96, 64]);
+        let view = View::plain((50, 31), [96, 64]);
+        let (expected, placement) = preprocess::fit(&image, 96, 64, &spec).unwrap();
+        assert_eq!(view.image(&image, &spec).unwrap(), expected);
+        assert_eq!(view.placement, placement);
+    }
+
+    proptest! {
+        /// A white rectangle on black is found in the input where its box says.
+        #[test]
+        fn boxes_follow_the_picture(seed in any::<u64>(), x in 10u32..60, y in 10u32..40, w in 12u32..30, h in 12u32..30) {
+            let (width, height) = (120u32, 80u32);
+            let inside = |px: u32, py: u32| (x..x + w).contains(&px) && (y..y + h).contains(&py);
+            let pixels = (0..width * height).flat_map(|i| [if inside(i % width, i / width) { 255 } else { 0 }; 3]).collect();
+            let image = Image::new(width, height, pixels).unwrap();
+            let mut random = fastrand::Rng::with_seed(seed);
+            let view = View::random((width, height), [160, 128], Augment::Full, &mut random);
+            let rect = Rect::from_xywh(x as f32, y as f32, w as f32, h as f32);
+            if let Some(placed) = view.rect(&rect) {
+                let spec = InputSpec { pad: 0, ..spec([160, 128]) };
+                let input = view.image(&image, &spec).unwrap();
+                let bright = |px: u32, py: u32| input.data()[3 * (py * 160 + px) as usize] > 128;
+                let points = (0..160 * 128).map(|i| (i % 160, i / 160)).filter(|&(px, py)| bright(px, py));
+                let found = Rect::around(points.flat_map(|(px, py)| {
+                    [(px as f32, py as f32), (px as f32 + 1.0, py as f32 + 1.0)]
+                }));
+                for (found, placed) in <[f32; 4]>::from(found).iter().zip(<[f32; 4]>::from(placed)) {
+                    prop_assert!((found - placed).abs() <= 1.5, "{found:?} {placed:?}");
+                }
+            }
+        }
+    }
+}
