@@ -1,5 +1,6 @@
 //! One file a command: parse, build the pipeline once, run the batch, report.
 
+mod classify;
 mod dedup;
 mod dedup_compare;
 mod dedup_hash;
@@ -48,6 +49,8 @@ pub enum Command {
     Evaluate(evaluate::Evaluate),
     /// Find objects.
     Detect(detect::Detect),
+    /// Say what pictures show.
+    Classify(classify::Classify),
     /// Find duplicate photographs.
     Dedup(dedup::Dedup),
     /// Hold two photographs against each other.
@@ -85,6 +88,7 @@ pub fn run(command: Command) -> Result<Outcome> {
         Command::Inspect(c) => c.run(),
         Command::Evaluate(c) => c.run(),
         Command::Detect(c) => c.run(),
+        Command::Classify(c) => c.run(),
         Command::Dedup(c) => c.run(),
         Command::DedupCompare(c) => c.run(),
         Command::DedupHash(c) => c.run(),
