@@ -102,6 +102,13 @@ pub(super) fn unnamed(class: usize) -> String {
     format!("class {class}")
 }
 
+/// `names` as a Python dictionary, which is how exports note the names of their classes.
+pub fn names_text(names: &[String]) -> String {
+    let quote = |name: &String| name.replace('\\', "\\\\").replace('\'', "\\'").replace(char::is_control, " ");
+    let entry = |(i, name): (usize, &String)| format!("{i}: '{}'", quote(name));
+    format!("{{{}}}", names.iter().enumerate().map(entry).collect::<Vec<_>>().join(", "))
+}
+
 /// The whole numbers in a text such as `[640, 480]`.
 fn numbers(text: &str) -> Vec<u32> {
     text.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse().ok()).collect()
@@ -177,6 +184,12 @@ mod tests {
         assert_eq!(names(r#"{"0": "a", "1": "b"}"#), ["a", "b"]);
         assert_eq!(names("{0: '10', 1: 'hình vuông'}"), ["10", "hình vuông"]);
         assert!(names("").is_empty());
+    }
+
+    #[test]
+    fn names_come_back() {
+        let list = ["driver's seat", r"a\b", "1: 'x', \"y\"", "人", "", "{}[],:"].map(String::from);
+        assert_eq!(names(&names_text(&list)), list);
     }
 
     #[test]

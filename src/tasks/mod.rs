@@ -8,7 +8,7 @@ pub mod evaluate;
 pub mod inspect;
 pub mod label;
 pub mod mask;
-mod metadata;
+pub mod metadata;
 mod normal_equations;
 pub mod ocr;
 
