@@ -10,12 +10,16 @@ pub mod label_studio;
 pub mod record;
 pub mod split;
 pub mod voc;
+pub mod xml;
 pub mod yaml;
 pub mod yolo;
 
 use crate::geometry::Rect;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
+
+/// Boxes whose sides differ by no more pixels are those of one object: rounding, or a touch of a mouse.
+const SAME_BOX: f32 = 1.5;
 
 /// Labelled pictures.
 #[derive(Debug, Clone, PartialEq, Default)]
