@@ -14,6 +14,7 @@ mod masks;
 mod output;
 mod recipes;
 mod text_lines;
+mod train;
 
 use crate::error::{Error, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -14,4 +14,5 @@ pub mod overlay;
 pub mod review;
 pub mod sheet;
 pub mod text;
+pub mod trained_classes;
 pub mod training;

@@ -231,8 +231,7 @@ mod tests {
             for fit in problem["fits"].as_array().unwrap() {
                 let until = Until { iterations: 10_000, gradient: 1e-8 };
                 let mut steps = 0;
-                let (head, end) =
-                    Linear::zero(6, count).fit(&rows, fit["c"].as_f64().unwrap(), until, |_| steps += 1);
+                let (head, end) = Linear::zero(6, count).fit(&rows, fit["c"].as_f64().unwrap(), until, |_| steps += 1);
                 assert!(end.gradient < 1e-7 && steps == end.iteration + 1, "{end:?}");
                 near(&head.probabilities(features.view()), &table(&fit["probabilities"]), 1e-6);
                 let (coef, intercept) = (table(&fit["coef"]), row(&fit["intercept"]));

@@ -19,13 +19,14 @@ mod learn;
 mod mask;
 mod models;
 mod ocr;
+mod train_classes;
 
 use super::Outcome;
 use crate::error::Result;
 use argh::FromArgs;
 
 /// Commands of two words. A directory of such a name is given as `./compare`.
-pub const TWO_WORDS: [&str; 9] = [
+pub const TWO_WORDS: [&str; 10] = [
     "dedup compare",
     "dedup hash",
     "label apply",
@@ -35,6 +36,7 @@ pub const TWO_WORDS: [&str; 9] = [
     "label remote",
     "label review",
     "label templates",
+    "train classes",
 ];
 
 /// A command with its arguments.
@@ -71,6 +73,8 @@ pub enum Command {
     LabelApply(label_apply::LabelApply),
     /// Convert a data set.
     LabelConvert(label_convert::LabelConvert),
+    /// Train a classifier.
+    TrainClasses(train_classes::TrainClasses),
     /// Compute feature vectors.
     Embed(embed::Embed),
     /// Mask people and objects.
@@ -99,6 +103,7 @@ pub fn run(command: Command) -> Result<Outcome> {
         Command::LabelReview(c) => c.run(),
         Command::LabelApply(c) => c.run(),
         Command::LabelConvert(c) => c.run(),
+        Command::TrainClasses(c) => c.run(),
         Command::Embed(c) => c.run(),
         Command::Mask(c) => c.run(),
         Command::Ocr(c) => c.run(),
