@@ -5,7 +5,8 @@
 //! `cli -> report -> {tasks, train} -> {preprocess, engine, models, postprocess, recipe, dataset,
 //! ontology, remote, kernels} -> {image, geometry, tensor,
 //! error}`: a module uses those to its right and nothing to its left. `input` reads files and is used by `cli` alone, so
-//! neither a task nor training opens one. `tract` is named under `engine` only, and only `kernels` has unsafe code. `tests/layers.rs` holds
+//! neither a task nor training opens one. `tract` is named under `engine` only, candle under `train` only, and
+//! only `kernels` has unsafe code. `tests/layers.rs` holds
 //! the project to it.
 
 pub mod cli;
@@ -25,6 +26,7 @@ pub mod remote;
 pub mod report;
 pub mod tasks;
 pub mod tensor;
+#[cfg(feature = "train")]
 pub mod train;
 
 pub use error::{Error, Result};

@@ -1,4 +1,5 @@
 //! `ocellus train classes`: what it learns, what it writes, and what it says of sets that are wrong.
+#![cfg(feature = "train")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
@@ -45,7 +46,7 @@ fn what_is_learned_is_classified() {
     trained.assert_quiet(0);
     let records = trained.records();
     let (last, epochs) = records.split_last().unwrap();
-    assert!(epochs.len() > 1 && epochs.iter().all(|e| e["type"] == "train_epoch" && e["loss"].is_number()));
+    assert!(epochs.len() > 1 && epochs.iter().all(|e| e["type"] == "epoch" && e["loss"].is_number()));
     let losses: Vec<f64> = epochs.iter().map(|e| e["loss"].as_f64().unwrap()).collect();
     assert!(losses.is_sorted_by(|a, b| a >= b) && (losses[0] - 2f64.ln()).abs() < 1e-4, "{losses:?}");
     assert_eq!(

@@ -14,5 +14,6 @@ pub mod overlay;
 pub mod review;
 pub mod sheet;
 pub mod text;
+#[cfg(feature = "train")]
 pub mod trained_classes;
 pub mod training;

@@ -66,11 +66,11 @@ fn rounded(value: f64) -> f64 {
     (value * 1e5).round() / 1e5
 }
 
-/// The record of an iteration.
-pub fn epoch(step: &Step) -> Result<String> {
+/// The record of an iteration, `most` at most.
+pub fn epoch(step: &Step, most: usize) -> Result<String> {
     records::plain(
-        "train_epoch",
-        json!({"task": "classify", "epoch": step.iteration, "loss": rounded(step.loss), "gradient": step.gradient}),
+        "epoch",
+        json!({"task": "classify", "epoch": step.iteration, "of": most, "loss": rounded(step.loss), "gradient": step.gradient}),
     )
 }
 

@@ -19,6 +19,7 @@ mod learn;
 mod mask;
 mod models;
 mod ocr;
+#[cfg(feature = "train")]
 mod train_classes;
 
 use super::Outcome;
@@ -26,7 +27,7 @@ use crate::error::Result;
 use argh::FromArgs;
 
 /// Commands of two words. A directory of such a name is given as `./compare`.
-pub const TWO_WORDS: [&str; 10] = [
+pub const TWO_WORDS: &[&str] = &[
     "dedup compare",
     "dedup hash",
     "label apply",
@@ -36,6 +37,7 @@ pub const TWO_WORDS: [&str; 10] = [
     "label remote",
     "label review",
     "label templates",
+    #[cfg(feature = "train")]
     "train classes",
 ];
 
@@ -74,6 +76,7 @@ pub enum Command {
     /// Convert a data set.
     LabelConvert(label_convert::LabelConvert),
     /// Train a classifier.
+    #[cfg(feature = "train")]
     TrainClasses(train_classes::TrainClasses),
     /// Compute feature vectors.
     Embed(embed::Embed),
@@ -103,6 +106,7 @@ pub fn run(command: Command) -> Result<Outcome> {
         Command::LabelReview(c) => c.run(),
         Command::LabelApply(c) => c.run(),
         Command::LabelConvert(c) => c.run(),
+        #[cfg(feature = "train")]
         Command::TrainClasses(c) => c.run(),
         Command::Embed(c) => c.run(),
         Command::Mask(c) => c.run(),

@@ -2,12 +2,13 @@
 
 use crate::cli::train::classes::{self as work, Looker};
 use crate::cli::train::folders::Folders;
+use crate::cli::train::store::{Precision, Store};
 use crate::cli::{Outcome, batch, output};
 use crate::error::{Error, Result};
-use crate::input::{self, Source};
+use crate::input;
 use crate::models;
 use crate::models::manifest::{Fit, Resample};
-use crate::report::trained_classes::{Lesson, epoch, json, page, text};
+use crate::report::trained_classes::{Lesson, json, page, text};
 use crate::report::training;
 use crate::tasks::embed::Embedder;
 use crate::train::augment::Augment;
@@ -53,6 +54,13 @@ pub struct TrainClasses {
     /// the HTML report (default: beside --out)
     #[argh(option)]
     report: Option<PathBuf>,
+    /// keep the features of the pictures in this folder, for other trainings (default: beside --out, until it is written)
+    #[argh(option)]
+    cache: Option<PathBuf>,
+    /// go on after a run that was ended: its features are used, as they always are
+    #[argh(switch)]
+    #[allow(dead_code, reason = "accepted so that --resume means the same for every training")]
+    resume: bool,
     /// write one JSON record every ten iterations and one at the end
     #[argh(switch)]
     json: bool,
@@ -74,9 +82,6 @@ impl TrainClasses {
         if self.c.is_some_and(|c| !(c.is_finite() && c > 0.0)) || self.epochs == 0 {
             return Err(Error::Usage("--c and --epochs must be above 0".into()));
         }
-        if self.out.extension().is_none_or(|e| !e.eq_ignore_ascii_case("onnx")) {
-            return Err(Error::Usage(format!("--out {}: expected a file name that ends in .onnx", self.out.display())));
-        }
         let report = self.report.clone().unwrap_or_else(|| self.out.with_extension("html"));
         let part = work::part(self.recipe.as_deref(), self.region.as_deref())?;
         let mut model = match &self.model {
@@ -86,31 +91,20 @@ impl TrainClasses {
         // As the file will say it; whatever the model says of other uses.
         (model.info.input.fit, model.info.input.resample) = (Fit::Stretch, Resample::Area);
         let mut set = Folders::read(&self.set, self.val.as_deref())?;
-        let sources: Vec<Source> = set.train.iter().chain(&set.val).map(|p| p.source.clone()).collect();
-        for file in [&self.out, &report] {
-            output::check_file(file)?;
-            output::check_apart(std::slice::from_ref(file), &sources)?;
-        }
+        work::check_out(&self.out, &report, &set)?;
         let mut told = 0;
         set.tell(&mut told)?;
         let augment = self.augment.unwrap_or(if part.is_some() { Augment::Shift } else { Augment::Full });
-        let looker = Looker { embedder: Embedder::new(&model)?, part, augment };
+        let store = Store::open(self.cache.as_deref(), &self.out, Precision::Single)?;
+        let looker =
+            Looker { embedder: Embedder::new(&model)?, part, augment, model: model.info.sha256.clone(), store };
         let (train, val) = looker.examples(&mut set, options)?;
         set.tell(&mut told)?;
         let features_seconds = start.elapsed().as_secs_f64();
         let params = Params { c: self.c, iterations: self.epochs, seed: self.seed };
         let mut steps = Vec::new();
         let trained = classes::train(&train, set.names.len(), &params, |step| steps.push(step))?;
-        for step in steps.iter().filter(|s| s.iteration % 10 == 0 || **s == trained.end) {
-            match self.json {
-                true => output::line(&epoch(step)?)?,
-                false if !self.quiet => output::note(&format!(
-                    "iteration {:>4}  loss {:.5}  gradient {:.1e}",
-                    step.iteration, step.loss, step.gradient
-                )),
-                false => {}
-            }
-        }
+        work::progress(&steps, self.epochs, self.json, self.quiet)?;
         let measured = (!val.is_empty()).then(|| classes::measure(&trained.head, &val));
         let photos = if measured.is_some() { &set.val } else { &set.train };
         let bytes = classes::onnx(&trained.head, &model, model.info.input.size, &set.names, part.as_ref())?;
@@ -124,27 +118,15 @@ impl TrainClasses {
             measured: measured.as_ref(),
             paths,
             steps: &steps,
-            facts: self.facts(&model.info.id, augment, part.map(|p| p.to_string())),
+            facts: work::facts(&self.set, &model.info.id, &looker, self.seed, self.val.as_deref()),
             notes: set.notes(),
             seconds: [features_seconds, start.elapsed().as_secs_f64()],
         };
         let picture = |at: usize| photos[at].source.load(&options.limits).ok();
         output::write_file(&report, training::page(&page(&lesson, picture)).as_bytes())?;
         output::write_file(&self.out, &bytes)?;
+        looker.store.finish();
         output::line(&if self.json { json(&lesson)? } else { text(&lesson) })?;
         Ok(Outcome::Pass)
-    }
-
-    /// What the report says of the settings.
-    fn facts(&self, model: &str, augment: Augment, part: Option<String>) -> Vec<(String, String)> {
-        let mut facts = vec![
-            ("pictures".to_string(), self.set.display().to_string()),
-            ("features".into(), model.into()),
-            ("views".into(), augment.name().into()),
-            ("seed".into(), self.seed.to_string()),
-        ];
-        facts.extend(self.val.as_ref().map(|v| ("measured on".into(), v.display().to_string())));
-        facts.extend(part.map(|p| ("part of each picture".into(), p)));
-        facts
     }
 }

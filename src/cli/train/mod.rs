@@ -1,4 +1,6 @@
-//! What the commands of `ocellus train` share, and their work.
+//! What the commands that train share: features kept on disk, states to go on from, progress; and their work.
 
 pub mod classes;
 pub mod folders;
+pub mod progress;
+pub mod store;
