@@ -25,17 +25,26 @@ fn write_table() -> Result<(), String> {
     let folder = Path::new(&root).join("models");
     let text = fs::read_to_string(folder.join("models.toml")).map_err(|e| e.to_string())?;
     let manifest: Manifest = toml::from_str(&text).map_err(|e| e.to_string())?;
-    let mut table = String::from("pub(super) static EMBEDDED: &[(&str, &[u8])] = &[\n");
+    let mut rows = String::new();
+    // One static a file: two models can be outputs of the same network.
+    let mut files: Vec<&str> = Vec::new();
     for model in &manifest.model {
         let feature = format!("CARGO_FEATURE_MODEL_{}", model.id.to_uppercase().replace('-', "_"));
         if env::var_os(feature).is_some() {
             let path = folder.join(&model.file);
             println!("cargo::rerun-if-changed={}", path.display());
             check(model, &path)?;
-            table.push_str(&format!("    ({:?}, include_bytes!({:?})),\n", model.id, path));
+            let at = files.iter().position(|f| *f == model.file).unwrap_or(files.len());
+            if at == files.len() {
+                files.push(&model.file);
+            }
+            rows.push_str(&format!("    ({:?}, FILE_{at}),\n", model.id));
         }
     }
-    table.push_str("];\n");
+    let mut table = format!("pub(super) static EMBEDDED: &[(&str, &[u8])] = &[\n{rows}];\n");
+    for (at, file) in files.iter().enumerate() {
+        table.push_str(&format!("static FILE_{at}: &[u8] = include_bytes!({:?});\n", folder.join(file)));
+    }
     fs::write(Path::new(&out).join("embedded_models.rs"), table).map_err(|e| e.to_string())
 }
 

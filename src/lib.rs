@@ -2,10 +2,10 @@
 //!
 //! # Layers
 //!
-//! `cli -> report -> tasks -> {preprocess, engine, models, postprocess, recipe, dataset,
+//! `cli -> report -> {tasks, train} -> {preprocess, engine, models, postprocess, recipe, dataset,
 //! ontology, remote, kernels} -> {image, geometry, tensor,
-//! error}`: a module uses those to its right and nothing to its left. `input` reads files and is used by `cli` alone, so a
-//! task never opens one. `train` stands beside `tasks`. `tract` is named under `engine` only, candle under `train` only, and
+//! error}`: a module uses those to its right and nothing to its left. `input` reads files and is used by `cli` alone, so
+//! neither a task nor training opens one. `tract` is named under `engine` only, candle under `train` only, and
 //! only `kernels` has unsafe code. `tests/layers.rs` holds
 //! the project to it.
 

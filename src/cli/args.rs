@@ -89,7 +89,7 @@ fn group(args: &[String]) -> Option<String> {
     let first = args.first()?;
     let known = TopLevel::from_args(&["ocellus"], &[first, "--help"]).is_err_and(|e| e.status.is_ok());
     let commands: Vec<&str> =
-        super::commands::TWO_WORDS.into_iter().filter(|c| c.split(' ').next() == Some(first)).collect();
+        super::commands::TWO_WORDS.iter().copied().filter(|c| c.split(' ').next() == Some(first)).collect();
     let named = args.get(1).is_some_and(|second| commands.contains(&format!("{first} {second}").as_str()));
     let list = commands.join("\n  ocellus ");
     (!known && !named && !commands.is_empty())

@@ -36,6 +36,14 @@ pub struct Description {
     pub metadata: BTreeMap<String, String>,
 }
 
+impl Description {
+    /// Inputs and outputs with their types and shapes, in one line.
+    pub fn values(&self) -> String {
+        let list = |values: &[Value]| values.iter().map(Value::to_string).collect::<Vec<_>>().join(", ");
+        format!("inputs {}; outputs {}", list(&self.inputs), list(&self.outputs))
+    }
+}
+
 /// Reads the description of the ONNX file `bytes`; `name` is for errors.
 pub fn describe(name: &str, bytes: &[u8]) -> Result<Description> {
     let proto: ModelProto = tract_onnx::onnx().proto_model_for_read(&mut &bytes[..]).map_err(|e| Error::Model {

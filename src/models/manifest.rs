@@ -17,11 +17,12 @@ pub struct Manifest {
 pub struct ModelInfo {
     /// Its name on the command line and in recipes; the cargo feature is `model-<id>`.
     pub id: String,
-    /// What it is for: `features`, `detect`, `person-mask`, `text-detection`, `text-recognition` or `text-orientation`.
+    /// What it is for: `features`, `classes`, `detect`, `person-mask`, `text-detection`, `text-recognition` or
+    /// `text-orientation`.
     pub task: String,
     /// One line on what it computes.
     pub description: String,
-    /// File name beside the manifest.
+    /// File name beside the manifest. Several models can be outputs of one file; it is embedded once.
     pub file: String,
     /// SHA-256 of the file, hexadecimal.
     pub sha256: String,
@@ -114,6 +115,10 @@ pub enum Resample {
 pub struct OutputSpec {
     /// The pooled feature vector, shape 1 x D.
     pub features: String,
+    /// One value a class before the softmax, shape 1 x C.
+    pub class_logits: String,
+    /// The probability of each class, shape 1 x C.
+    pub probabilities: String,
     /// Mid-level feature maps for local comparison, from fine to coarse, shape 1 x C x H/s x W/s.
     pub maps: Vec<String>,
     /// Feature maps at /4, /8, /16 and /32 that a detector can be trained on, shape 1 x C x H/s x W/s.

@@ -4,6 +4,7 @@ mod bilinear;
 pub mod filters;
 pub mod lanczos;
 pub mod overview;
+mod part;
 
 use crate::error::{Error, Result};
 use crate::geometry::Rect;
@@ -13,6 +14,7 @@ use crate::tensor::Tensor;
 use fast_image_resize as fir;
 use fir::images::{TypedImage, TypedImageRef};
 use fir::pixels::U8x3;
+pub use part::Part;
 
 /// Where a picture came to lie in the network's input, and the only way back.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -40,7 +40,8 @@ struct Record<'a, T: Serialize> {
     body: Option<T>,
 }
 
-fn record<T: Serialize>(kind: &str, path: &str, body: std::result::Result<T, &Error>) -> Result<String> {
+/// A record about the picture at `path`: `body`, or why there is none.
+pub(super) fn record<T: Serialize>(kind: &str, path: &str, body: std::result::Result<T, &Error>) -> Result<String> {
     let (status, error, body) = match body {
         Ok(body) => ("ok", None, Some(body)),
         Err(error) => ("error", Some(error.one_line()), None),
@@ -438,7 +439,7 @@ pub fn hash_pair(a: u32, b: u32, distance: u32) -> Result<String> {
 }
 
 /// Rounded to `digits` decimals, as f64 so that JSON shows no more of them.
-fn round(value: f32, digits: i32) -> f64 {
+pub(super) fn round(value: f32, digits: i32) -> f64 {
     let unit = 10f64.powi(digits);
     (value as f64 * unit).round() / unit
 }

@@ -1,6 +1,7 @@
 //! How results look: JSON Lines, text, pictures, NumPy files. Pure: nothing here writes a file.
 
 pub mod applied;
+pub mod classes;
 pub mod detections;
 pub mod draw;
 pub mod duplicates;
@@ -13,4 +14,8 @@ pub mod overlay;
 pub mod review;
 pub mod sheet;
 pub mod text;
+#[cfg(feature = "train")]
+pub mod trained_classes;
+#[cfg(feature = "train")]
+pub mod trained_detector;
 pub mod training;

@@ -69,6 +69,11 @@ pub const FOOT: &str = "</body></html>\n";
 
 /// A small JPEG of `photo` as a data URI.
 pub fn thumbnail(photo: &Image) -> Result<String> {
+    Ok(format!("data:image/jpeg;base64,{}", STANDARD.encode(small_jpeg(photo)?)))
+}
+
+/// A small JPEG of `photo`.
+pub fn small_jpeg(photo: &Image) -> Result<Vec<u8>> {
     let scale = THUMBNAIL as f32 / photo.width().max(photo.height()) as f32;
     let side = |n: u32| ((n as f32 * scale.min(1.0)).round() as u32).max(1);
     let small = preprocess::resize(photo, side(photo.width()), side(photo.height()))?;
@@ -76,5 +81,5 @@ pub fn thumbnail(photo: &Image) -> Result<String> {
     JpegEncoder::new_with_quality(&mut jpeg, QUALITY)
         .encode(small.data(), small.width(), small.height(), ExtendedColorType::Rgb8)
         .map_err(|e| Error::Internal(format!("a thumbnail: {e}")))?;
-    Ok(format!("data:image/jpeg;base64,{}", STANDARD.encode(jpeg)))
+    Ok(jpeg)
 }

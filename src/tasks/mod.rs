@@ -1,5 +1,6 @@
 //! Typed pipelines: what ocellus does with a picture. None of them opens a file.
 
+pub mod classify;
 pub mod dedup;
 pub mod detect;
 pub mod embed;
@@ -7,6 +8,7 @@ pub mod evaluate;
 pub mod inspect;
 pub mod label;
 pub mod mask;
+pub mod metadata;
 mod normal_equations;
 pub mod ocr;
 

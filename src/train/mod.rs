@@ -4,7 +4,11 @@
 //! A run is a function of its data, its options and its seed: the same machine gives the same bits, whatever the number of
 //! threads.
 
+pub mod augment;
+pub mod classes;
 pub mod detect;
+pub mod figures;
+pub mod logistic;
 pub mod weights;
 
 use crate::error::{Cause, Error};

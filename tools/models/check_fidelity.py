@@ -36,6 +36,21 @@ def cosine(a, b):
     return a @ b / (np.linalg.norm(a) * np.linalg.norm(b))
 
 
+def softmax(logits):
+    powers = np.exp(logits.astype(np.float64) - logits.max())
+    return powers / powers.sum()
+
+
+def classes(answers):
+    """How often the best class is the same, and how far probabilities are apart."""
+    exact, small = np.array(answers).transpose(1, 0, 2)
+    same = exact.argmax(1) == small.argmax(1)
+    gap = [np.diff(np.sort(p)[-2:])[0] for p in exact]
+    print(f"best class the same in {same.sum()} of {len(same)}; lead of the best where not: {np.array(gap)[~same].round(3)}")
+    apart = np.abs(exact - small).max(1)
+    print(f"greatest difference of a probability: median {np.median(apart):.4f}, worst {apart.max():.4f}")
+
+
 def report(name, values, worst):
     values = np.array(values)
     print(f"{name:12} median {np.median(values):.5f}  worst {worst(values):.5f}  (n = {len(values)})")
@@ -50,13 +65,17 @@ def main():
     path = ROOT / f"models/{args.model}.onnx"
     exact, small = session(args.float_graph, MAPS), session(path, MAPS)
     names = [output.name for output in small.get_outputs()]
-    measured = {name: [] for name in names}
+    measured, answers = {name: [] for name in names}, []
     for photograph in args.photographs:
         for view in calibration.views(photograph, 2):
             feed = {"input": calibration.normalised([view], *INPUT[args.model])}
             for name, a, b in zip(names, exact.run(names, feed), small.run(names, feed)):
                 error = np.linalg.norm(a - b) / np.linalg.norm(a) if name in MAPS else cosine(a, b)
                 measured[name].append(error)
+                if name == "logits":
+                    answers.append([softmax(a[0]), softmax(b[0])])
+    if answers:
+        classes(answers)
     for name, values in measured.items():
         if values:
             report(name, values, np.max if name in MAPS else np.min)

@@ -1,5 +1,6 @@
 //! One file a command: parse, build the pipeline once, run the batch, report.
 
+mod classify;
 mod dedup;
 mod dedup_compare;
 mod dedup_hash;
@@ -18,13 +19,17 @@ mod learn;
 mod mask;
 mod models;
 mod ocr;
+#[cfg(feature = "train")]
+mod train_classes;
+#[cfg(feature = "train")]
+mod train_detect;
 
 use super::Outcome;
 use crate::error::Result;
 use argh::FromArgs;
 
 /// Commands of two words. A directory of such a name is given as `./compare`.
-pub const TWO_WORDS: [&str; 9] = [
+pub const TWO_WORDS: &[&str] = &[
     "dedup compare",
     "dedup hash",
     "label apply",
@@ -34,6 +39,10 @@ pub const TWO_WORDS: [&str; 9] = [
     "label remote",
     "label review",
     "label templates",
+    #[cfg(feature = "train")]
+    "train classes",
+    #[cfg(feature = "train")]
+    "train detect",
 ];
 
 /// A command with its arguments.
@@ -48,6 +57,8 @@ pub enum Command {
     Evaluate(evaluate::Evaluate),
     /// Find objects.
     Detect(detect::Detect),
+    /// Say what pictures show.
+    Classify(classify::Classify),
     /// Find duplicate photographs.
     Dedup(dedup::Dedup),
     /// Hold two photographs against each other.
@@ -68,6 +79,12 @@ pub enum Command {
     LabelApply(label_apply::LabelApply),
     /// Convert a data set.
     LabelConvert(label_convert::LabelConvert),
+    /// Train a classifier.
+    #[cfg(feature = "train")]
+    TrainClasses(train_classes::TrainClasses),
+    /// Train a detector.
+    #[cfg(feature = "train")]
+    TrainDetect(train_detect::TrainDetect),
     /// Compute feature vectors.
     Embed(embed::Embed),
     /// Mask people and objects.
@@ -85,6 +102,7 @@ pub fn run(command: Command) -> Result<Outcome> {
         Command::Inspect(c) => c.run(),
         Command::Evaluate(c) => c.run(),
         Command::Detect(c) => c.run(),
+        Command::Classify(c) => c.run(),
         Command::Dedup(c) => c.run(),
         Command::DedupCompare(c) => c.run(),
         Command::DedupHash(c) => c.run(),
@@ -95,6 +113,10 @@ pub fn run(command: Command) -> Result<Outcome> {
         Command::LabelReview(c) => c.run(),
         Command::LabelApply(c) => c.run(),
         Command::LabelConvert(c) => c.run(),
+        #[cfg(feature = "train")]
+        Command::TrainClasses(c) => c.run(),
+        #[cfg(feature = "train")]
+        Command::TrainDetect(c) => c.run(),
         Command::Embed(c) => c.run(),
         Command::Mask(c) => c.run(),
         Command::Ocr(c) => c.run(),

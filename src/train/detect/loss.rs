@@ -2,7 +2,6 @@
 
 use super::Sample;
 use super::head::{Maps, STRIDES};
-use crate::geometry::Rect;
 use candle_core::{CpuStorage, CustomOp1, Device, Error, Layout, Result, Shape, Tensor};
 
 /// Cells whose middle lies this many strides from the middle of an object, or nearer, stand for it: the centre sampling of
@@ -179,6 +178,7 @@ fn softplus(x: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::geometry::Rect;
     use candle_core::Var;
 
     #[test]

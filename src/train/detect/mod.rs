@@ -109,6 +109,11 @@ impl Trunk {
         self.input.size
     }
 
+    /// SHA-256 of the network's file.
+    pub fn sha256(&self) -> &str {
+        &self.model.info.sha256
+    }
+
     /// What `view` of `image` gives: the maps of [`Sample::maps`].
     pub fn maps(&self, image: &Image, view: &View) -> Result<Vec<Tensor>> {
         self.session.run(&preprocess::normalise(&view.image(image, &self.input)?, &self.input)?)

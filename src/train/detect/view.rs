@@ -5,6 +5,8 @@ use crate::geometry::Rect;
 use crate::image::Image;
 use crate::models::manifest::InputSpec;
 use crate::preprocess::{self, Placement};
+use crate::train::augment::mirrored;
+use std::str::FromStr;
 
 /// What may be done to a picture to learn more from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +17,28 @@ pub enum Augment {
     Light,
     /// Mirrored left to right too: wrong where left and right differ, as with texts.
     Full,
+}
+
+impl Augment {
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Augment::None => "none",
+            Augment::Light => "light",
+            Augment::Full => "full",
+        }
+    }
+}
+
+impl FromStr for Augment {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        [Augment::None, Augment::Light, Augment::Full]
+            .into_iter()
+            .find(|a| a.name() == text)
+            .ok_or_else(|| format!("{text:?} is none of none, light, full"))
+    }
 }
 
 /// Least and greatest size against the picture as it is.
@@ -92,18 +116,13 @@ impl View {
             small.data_mut().iter_mut().for_each(|v| *v = table[*v as usize]);
         }
         let (left, top) = (self.placement.pad_left as usize, self.placement.pad_top as usize);
-        let mut whole = preprocess::paste(&small, self.input[0], self.input[1], left, top, spec.pad)?;
-        if self.mirrored {
-            let width = self.input[0] as usize;
-            for row in whole.data_mut().chunks_exact_mut(3 * width) {
-                for x in 0..width / 2 {
-                    for channel in 0..3 {
-                        row.swap(3 * x + channel, 3 * (width - 1 - x) + channel);
-                    }
-                }
-            }
-        }
-        Ok(whole)
+        let whole = preprocess::paste(&small, self.input[0], self.input[1], left, top, spec.pad)?;
+        if self.mirrored { mirrored(&whole) } else { Ok(whole) }
+    }
+
+    /// A box in input pixels of a view that is not mirrored as one in the picture's.
+    pub fn to_source(&self, rect: &Rect) -> Rect {
+        self.placement.to_source(rect).moved(self.part.0 as f32, self.part.1 as f32)
     }
 
     /// A box of the picture in input pixels; none if too little of it is seen.

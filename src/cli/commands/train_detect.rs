@@ -1,0 +1,138 @@
+//! `ocellus train detect`
+
+use crate::cli::train::detect::{Data, Samples, check_out, facts, metadata, state};
+use crate::cli::train::progress::{Progress, other_run};
+use crate::cli::train::store::{Precision, Store};
+use crate::cli::{Outcome, batch, output};
+use crate::error::{Error, Result};
+use crate::input;
+use crate::models;
+use crate::report::trained_detector::{Lesson, Wrong, json, page, text};
+use crate::report::training;
+use crate::train::detect::view::Augment;
+use crate::train::detect::{Options, Trainer, Trunk};
+use argh::FromArgs;
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// Train a detector on a YOLO data set, as label writes it, and write it as one ONNX file for detect.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "train detect")]
+pub struct TrainDetect {
+    /// the folder of the data set, or its data.yaml
+    #[argh(positional)]
+    dataset: PathBuf,
+    /// the ONNX file to write
+    #[argh(option)]
+    out: PathBuf,
+    /// passes over the pictures at most (default: 60)
+    #[argh(option, default = "60")]
+    epochs: usize,
+    /// end after so many passes without a better one (default: 20)
+    #[argh(option, default = "20")]
+    patience: usize,
+    /// longer side of the network's input in pixels (default: so that most objects have 28; 640 to 1536)
+    #[argh(option)]
+    size: Option<u32>,
+    /// what is done to pictures: none, light (size, place, light) or full (mirrored too; default)
+    #[argh(option, default = "Augment::Full")]
+    augment: Augment,
+    /// id of the embedded model to build on (default: the first embedded)
+    #[argh(option)]
+    model: Option<String>,
+    /// where chance begins: the same seed gives the same file on the same machine (default: 0)
+    #[argh(option, default = "0")]
+    seed: u64,
+    /// leave out labels and pictures that are wrong instead of refusing the data set
+    #[argh(switch)]
+    force: bool,
+    /// the HTML report (default: beside --out)
+    #[argh(option)]
+    report: Option<PathBuf>,
+    /// keep the features of the pictures in this folder, for other trainings (default: beside --out, until it is written)
+    #[argh(option)]
+    cache: Option<PathBuf>,
+    /// go on with a training that was ended
+    #[argh(switch)]
+    resume: bool,
+    /// write one JSON record an epoch and one at the end
+    #[argh(switch)]
+    json: bool,
+    /// pictures worked on side by side (default: one a core)
+    #[argh(option)]
+    threads: Option<usize>,
+    /// largest picture in pixels (default: 200000000)
+    #[argh(option, default = "input::DEFAULT_MAX_PIXELS")]
+    max_pixels: u64,
+    /// no progress
+    #[argh(switch)]
+    quiet: bool,
+}
+
+impl TrainDetect {
+    pub fn run(self) -> Result<Outcome> {
+        let start = Instant::now();
+        let options = batch::Options::new(self.threads, self.quiet, self.max_pixels)?;
+        if self.epochs == 0 || self.patience == 0 || self.size.is_some_and(|s| !(64..=4096).contains(&s)) {
+            return Err(Error::Usage("--epochs and --patience must be above 0, --size 64 to 4096".into()));
+        }
+        let report = self.report.clone().unwrap_or_else(|| self.out.with_extension("html"));
+        let model = match &self.model {
+            Some(name) => models::resolve(name)?,
+            None => models::default_for("features")?.clone(),
+        };
+        let data = Data::read(&self.dataset, self.force, self.seed, options)?;
+        check_out(&self.out, &report, &data)?;
+        let store = Store::open(self.cache.as_deref(), &self.out, Precision::Half)?;
+        let trunk = Trunk::new(&model, data.input_size(self.size))?;
+        let samples = Samples::new(&trunk, self.augment, &store, self.seed, options.limits);
+        samples.fill(&data, options)?;
+
+        let views = samples.views(data.train.len()) + 1;
+        // Each picture begins with another of its views, so that an epoch has some of all.
+        let train =
+            |at: usize, epoch: Option<usize>| samples.sample(&data.train[at], epoch.map_or(0, |e| (e + at) % views));
+        let val = |at: usize, _: Option<usize>| samples.sample(&data.val[at], 0);
+        let (train, val) = ((data.train.len(), &train as _), (data.val.len(), &val as _));
+        let settings = Options { epochs: self.epochs, patience: self.patience, seed: self.seed, ..Options::default() };
+        let mut trainer = Trainer::new(settings.clone(), data.classes.len(), trunk.size(), train.0, train.1)?;
+        let mark = state::mark(&data, &settings, &samples);
+        let mut epochs = Vec::new();
+        if let Some((values, note)) = store.state().filter(|_| self.resume) {
+            epochs = state::epochs(&note, &mark).ok_or_else(|| other_run(store.folder()))?;
+            trainer.restore(&values)?;
+        }
+        let progress = Progress::new("mAP50", trainer.done(), self.quiet, self.json);
+        while !trainer.finished() {
+            let epoch = trainer.epoch(train, val, options.threads)?;
+            progress.epoch(&epoch)?;
+            epochs.push(epoch);
+            store.put_state(&trainer.state()?, &state::note(&mark, &epochs)?)?;
+        }
+        trainer.take_best()?;
+        let validation = trainer.validate(val, options.threads)?;
+        let bytes = trainer.export(&trunk, &metadata(&data, &trunk, &model))?;
+        let lesson = Lesson {
+            out: &self.out.display().to_string(),
+            report: &report.display().to_string(),
+            names: &data.classes,
+            epochs: &epochs,
+            best: trainer.best_epoch(),
+            validation: &validation,
+            paths: data.val.iter().map(|p| p.place.path.clone()).collect(),
+            facts: facts(&self.dataset, &data, &samples, &model),
+            notes: data.notes.clone(),
+            seconds: start.elapsed().as_secs_f64(),
+        };
+        let picture = |wrong: &Wrong| {
+            let photo = &data.val[wrong.picture];
+            let image = photo.load(&options.limits).ok()?;
+            wrong.picture(&image, |rect| samples.plain(photo).to_source(rect)).ok()
+        };
+        output::write_file(&report, training::page(&page(&lesson, picture)).as_bytes())?;
+        output::write_file(&self.out, &bytes)?;
+        store.finish();
+        output::line(&if self.json { json(&lesson)? } else { text(&lesson) })?;
+        Ok(Outcome::Pass)
+    }
+}

@@ -1,0 +1,337 @@
+//! `ocellus train detect`: from a YOLO data set to samples, and what a training keeps on disk.
+
+use super::store::Store;
+use crate::cli::batch::{self, Event, Options};
+use crate::cli::label::{Place, checking, folder};
+use crate::cli::output;
+use crate::dataset::check::Kind;
+use crate::dataset::{Picture, Split};
+use crate::error::{Error, Result};
+use crate::geometry::Rect;
+use crate::input::{self, Limits, Source};
+use crate::models::Model;
+use crate::report::labels;
+use crate::tasks::metadata::names_text;
+use crate::train::detect::view::{Augment, View};
+use crate::train::detect::{MULTIPLE, Sample, Trunk};
+use std::path::Path;
+
+/// Views of all pictures together that are worth their time: a large set is varied as it is.
+const VIEWS: usize = 160;
+/// The most views of one picture besides itself.
+const MOST_VIEWS: usize = 4;
+/// The share of pictures that are set aside where the data set has no part to choose by.
+const ASIDE: f64 = 0.15;
+/// The side, in input pixels, that three of four objects reach: four cells of the finest level.
+const READABLE: f32 = 28.0;
+/// Longer sides that are chosen: the usual one of the YOLO family to what a small box computes in a second.
+const LONGER_SIDE: (f32, f32) = (640.0, 1536.0);
+
+/// A labelled picture.
+#[derive(Debug)]
+pub struct Photo {
+    /// Where it lies.
+    pub place: Place,
+    /// Its size and objects.
+    pub picture: Picture,
+    /// SHA-256 of its file, which its views depend on.
+    hash: String,
+}
+
+/// The pictures of a data set.
+#[derive(Debug)]
+pub struct Data {
+    /// Names of the classes.
+    pub classes: Vec<String>,
+    /// To learn from.
+    pub train: Vec<Photo>,
+    /// To choose by.
+    pub val: Vec<Photo>,
+    /// What is wrong with it.
+    pub notes: Vec<String>,
+}
+
+impl Data {
+    /// Reads the data set at `path` and tells, as a table on standard error, what is wrong with it. Labels and pictures that
+    /// cannot be used are left out if `force` says so.
+    ///
+    /// # Errors
+    /// A data set with errors, without `force`; one that nothing can be learned from.
+    pub fn read(path: &Path, force: bool, seed: u64, options: Options) -> Result<Self> {
+        let checked = checking::check(path, 2.0, options)?;
+        let errors = checked.problems.iter().filter(|p| !p.kind.is_warning()).count();
+        if !checked.problems.is_empty() {
+            output::note(&format!("{}:\n{}", path.display(), labels::problems(&checked.problems)));
+        }
+        if errors > 0 && !force {
+            return Err(Error::Input(format!(
+                "{}: {errors} errors in the data set (see the table above); put them right, or leave out what is wrong with --force",
+                path.display()
+            )));
+        }
+        let mut notes: Vec<String> = Vec::new();
+        if errors > 0 {
+            notes.push(format!("The data set has {errors} errors; what is wrong was left out."));
+        }
+        let broken = |place: &Place| {
+            let source = place.source.display().to_string();
+            checked.problems.iter().any(|p| p.kind == Kind::UnreadablePicture && p.file == source)
+        };
+        let located = folder::read(path)?;
+        let classes = located.set.classes;
+        let mut parts: [Vec<Photo>; 3] = Default::default();
+        for (mut picture, place) in located.set.pictures.into_iter().zip(located.places) {
+            if broken(&place) {
+                continue;
+            }
+            let (width, height) = picture.size;
+            // Rounding may put a side a hair beyond the picture; what lies wholly outside was told of.
+            picture.objects.retain(|o| o.class < classes.len() && o.outline.rect().clip(width, height).area() > 0.0);
+            let part = match picture.split {
+                Some(Split::Train) | None => 0,
+                Some(Split::Val) => 1,
+                Some(Split::Test) => 2,
+            };
+            let bytes = std::fs::read(&place.source).map_err(|e| Error::io(&place.source, "read", e))?;
+            parts[part].push(Photo { hash: crate::models::sha256_hex(&bytes), place, picture });
+        }
+        let [mut train, mut val, _] = parts;
+        if val.is_empty() && train.len() > 1 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            random.shuffle(&mut train);
+            let aside = ((train.len() as f64 * ASIDE).round() as usize).max(1);
+            val = train.split_off(train.len() - aside);
+            notes.push(format!("No part of the data set is for validation: {aside} of its pictures were set aside."));
+        }
+        let objects = |photos: &[Photo]| photos.iter().map(|p| p.picture.objects.len()).sum::<usize>();
+        if objects(&train) == 0 || objects(&val) == 0 {
+            return Err(Error::Input(format!(
+                "{}: {} objects to learn from and {} to choose by; expected some of both (at least two labelled pictures)",
+                path.display(),
+                objects(&train),
+                objects(&val)
+            )));
+        }
+        notes.extend(
+            checked.problems.iter().filter(|p| p.kind.is_warning()).map(|p| format!("{}: {}", p.place(), p.message)),
+        );
+        Ok(Data { classes, train, val, notes })
+    }
+
+    /// Width and height of an input that suits the pictures: their shape, and so large that most objects can be told apart.
+    /// `longer` is the longer side if the user says it.
+    pub fn input_size(&self, longer: Option<u32>) -> [u32; 2] {
+        let median = |mut values: Vec<f32>, at: f32| {
+            values.sort_by(f32::total_cmp);
+            values.get((values.len() as f32 * at) as usize).copied().unwrap_or(1.0)
+        };
+        let sizes = || self.train.iter().map(|p| (p.picture.size.0 as f32, p.picture.size.1 as f32));
+        let aspect = median(sizes().map(|(w, h)| w / h).collect(), 0.5);
+        let longer = longer.map(|l| l as f32).unwrap_or_else(|| {
+            // The share of the longer side that the smaller quarter of objects has at most.
+            let share = |p: &Photo| {
+                let side = p.picture.size.0.max(p.picture.size.1) as f32;
+                p.picture.objects.iter().map(move |o| o.outline.rect().area().sqrt() / side).collect::<Vec<_>>()
+            };
+            let small = median(self.train.iter().flat_map(share).collect(), 0.25);
+            let native = median(sizes().map(|(w, h)| w.max(h)).collect(), 0.5);
+            let most = LONGER_SIDE.1.min(native.max(LONGER_SIDE.0));
+            (READABLE / small.max(1e-4)).clamp(LONGER_SIDE.0, most)
+        });
+        let side = |v: f32| ((v / MULTIPLE as f32).round() as u32).max(2) * MULTIPLE;
+        if aspect >= 1.0 { [side(longer), side(longer / aspect)] } else { [side(longer * aspect), side(longer)] }
+    }
+}
+
+/// Hands out samples: the trunk's maps from the store, or new ones.
+pub struct Samples<'a> {
+    /// The frozen network.
+    pub trunk: &'a Trunk,
+    /// What is done to pictures.
+    pub augment: Augment,
+    /// Where the maps are kept.
+    pub store: &'a Store,
+    /// What maps depend on besides picture and view.
+    pub key: String,
+    /// Where chance begins.
+    pub seed: u64,
+    /// Bounds on the pictures.
+    pub limits: Limits,
+}
+
+impl<'a> Samples<'a> {
+    /// Of pictures that `trunk` looks at.
+    pub fn new(trunk: &'a Trunk, augment: Augment, store: &'a Store, seed: u64, limits: Limits) -> Self {
+        let [width, height] = trunk.size();
+        let key = format!("{} {width}x{height} {} {seed}", trunk.sha256(), augment.name());
+        Samples { trunk, augment, store, key, seed, limits }
+    }
+
+    /// The number of views of one of `count` pictures besides itself.
+    pub fn views(&self, count: usize) -> usize {
+        if self.augment == Augment::None { 0 } else { (VIEWS / count.max(1)).clamp(1, MOST_VIEWS) - 1 }
+    }
+
+    /// The sample of a picture as it is (view 0) or in one of its other views.
+    pub fn sample(&self, photo: &Photo, view: usize) -> Result<Sample> {
+        let (look, key) = self.look(photo, view);
+        let maps = match self.store.get(&key) {
+            Some(maps) => maps,
+            None => self.compute(photo, &look, &key)?,
+        };
+        let objects = photo.picture.objects.iter();
+        let seen = objects.filter_map(|o| Some((o.class, look.rect(&photo.rect(o.outline.rect()))?)));
+        let (classes, boxes) = seen.unzip();
+        Ok(Sample { maps, boxes, classes })
+    }
+
+    /// How the picture is seen as it is.
+    pub fn plain(&self, photo: &Photo) -> View {
+        View::plain(photo.picture.size, self.trunk.size())
+    }
+
+    fn look(&self, photo: &Photo, view: usize) -> (View, String) {
+        let key = Store::key(&[photo.hash.as_bytes(), self.key.as_bytes(), &view.to_le_bytes()]);
+        if view == 0 {
+            return (self.plain(photo), key);
+        }
+        // By the picture itself, so that another order of the files changes nothing.
+        let digits = u64::from_str_radix(&key[..16], 16).unwrap_or_default();
+        let mut random = fastrand::Rng::with_seed(self.seed ^ digits);
+        (View::random(photo.picture.size, self.trunk.size(), self.augment, &mut random), key)
+    }
+
+    fn compute(&self, photo: &Photo, look: &View, key: &str) -> Result<Vec<crate::Tensor>> {
+        let source = Source::File(photo.place.source.clone());
+        let image = source.load(&self.limits)?;
+        if (image.width(), image.height()) != photo.picture.size {
+            return Err(Error::Input(format!("{}: it changed during the training", source.name())));
+        }
+        let maps = self.trunk.maps(&image, look)?;
+        self.store.put(key, &maps)?;
+        Ok(maps)
+    }
+
+    /// Computes what is not kept yet of all views of `data`.
+    pub fn fill(&self, data: &Data, options: Options) -> Result<()> {
+        let views = self.views(data.train.len());
+        let of = |photos: &'_ [Photo], views: usize| {
+            (0..photos.len() * (views + 1)).map(move |i| (i / (views + 1), i % (views + 1))).collect::<Vec<_>>()
+        };
+        let mut open: Vec<(&Photo, usize)> =
+            of(&data.train, views).into_iter().map(|(at, view)| (&data.train[at], view)).collect();
+        open.extend(data.val.iter().map(|photo| (photo, 0)));
+        open.retain(|(photo, view)| !self.store.has(&self.look(photo, *view).1));
+        let progress = batch::progress(open.len() as u64, options.quiet, "views");
+        batch::each(
+            open.len(),
+            options.threads,
+            |at| {
+                let (photo, view) = open[at];
+                let (look, key) = self.look(photo, view);
+                self.compute(photo, &look, &key).map(|_| ())
+            },
+            |event| {
+                if let Event::Done(_, result) = event {
+                    result?;
+                    progress.inc(1);
+                }
+                Ok(())
+            },
+        )?;
+        progress.finish_and_clear();
+        Ok(())
+    }
+}
+
+impl Photo {
+    /// A box cut to the picture.
+    fn rect(&self, rect: Rect) -> Rect {
+        rect.clip(self.picture.size.0, self.picture.size.1)
+    }
+
+    /// The picture itself.
+    pub fn load(&self, limits: &Limits) -> Result<crate::Image> {
+        let source = Source::File(self.place.source.clone());
+        input::decode(&source.name(), &source.read()?, limits)
+    }
+}
+
+/// Makes sure, before the work starts, that the results can be written, and over no picture of `data`.
+pub fn check_out(out: &Path, report: &Path, data: &Data) -> Result<()> {
+    let photos = data.train.iter().chain(&data.val);
+    super::check_out(out, report, &photos.map(|p| Source::File(p.place.source.clone())).collect::<Vec<_>>())
+}
+
+/// What the ONNX file notes of itself, as readers of Ultralytics' exports know it, and how pictures are prepared.
+pub fn metadata(data: &Data, trunk: &Trunk, model: &Model) -> Vec<(&'static str, String)> {
+    let [width, height] = trunk.size();
+    vec![
+        ("author", format!("ocellus {}", env!("CARGO_PKG_VERSION"))),
+        ("task", "detect".into()),
+        ("names", names_text(&data.classes)),
+        ("imgsz", format!("[{height}, {width}]")),
+        ("stride", MULTIPLE.to_string()),
+        ("batch", "1".into()),
+        ("fit", "letterbox".into()),
+        ("resample", "area".into()),
+        ("trunk", model.info.id.clone()),
+    ]
+}
+
+/// What the report says of the settings, name and value.
+pub fn facts(path: &Path, data: &Data, samples: &Samples, model: &Model) -> Vec<(String, String)> {
+    let [width, height] = samples.trunk.size();
+    let objects = |photos: &[Photo]| photos.iter().map(|p| p.picture.objects.len()).sum::<usize>();
+    let part = |photos: &[Photo]| format!("{} pictures, {} objects", photos.len(), objects(photos));
+    let fact = |name: &str, value: String| (name.to_string(), value);
+    vec![
+        fact("data set", path.display().to_string()),
+        fact("learned from", part(&data.train)),
+        fact("chosen by", part(&data.val)),
+        fact("features", model.info.id.clone()),
+        fact("input", format!("{width} x {height} pixels")),
+        fact("views", format!("{}, {} a picture", samples.augment.name(), samples.views(data.train.len()) + 1)),
+        fact("seed", samples.seed.to_string()),
+    ]
+}
+
+/// The note beside a training's state: what it belongs to, and its epochs.
+pub mod state {
+    use super::{Data, Photo, Samples, Store};
+    use crate::error::{Error, Result};
+    use crate::train::Epoch;
+    use crate::train::detect::Options;
+    use serde_json::{Value, json};
+
+    /// What tells one training from another: data, options, network.
+    pub fn mark(data: &Data, options: &Options, samples: &Samples) -> String {
+        let photo = |p: &Photo| format!("{} {:?}", p.hash, p.picture.objects);
+        let photos: Vec<String> = data.train.iter().map(photo).chain(data.val.iter().map(photo)).collect();
+        let split = data.train.len().to_string();
+        let all = format!("{:?} {options:?} {}", data.classes, samples.key);
+        Store::key(&[all.as_bytes(), split.as_bytes(), photos.join("\n").as_bytes()])
+    }
+
+    /// The note for a training of this mark after `epochs`.
+    pub fn note(mark: &str, epochs: &[Epoch]) -> Result<String> {
+        let rows: Vec<Value> = epochs.iter().map(|e| json!([e.number, e.of, e.loss, e.metric, e.best])).collect();
+        serde_json::to_string(&json!({"mark": mark, "epochs": rows}))
+            .map_err(|e| Error::Internal(format!("writing JSON: {e}")))
+    }
+
+    /// The epochs in a note; none if it is of another training.
+    pub fn epochs(note: &str, mark: &str) -> Option<Vec<Epoch>> {
+        let note: Value = serde_json::from_str(note).ok()?;
+        let row = |row: &Value| {
+            Some(Epoch {
+                number: row.get(0)?.as_u64()? as usize,
+                of: row.get(1)?.as_u64()? as usize,
+                loss: row.get(2)?.as_f64()?,
+                metric: row.get(3)?.as_f64()?,
+                best: row.get(4)?.as_bool()?,
+            })
+        };
+        (note["mark"] == mark).then(|| note["epochs"].as_array()?.iter().map(row).collect())?
+    }
+}
