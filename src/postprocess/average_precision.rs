@@ -271,6 +271,9 @@ mod tests {
         (class, Rect::from_xywh(x, 0.0, 10.0, 10.0))
     }
 
+    /// Objects, and what was found.
+    type Picture = (Vec<(usize, Rect)>, Vec<Detection>);
+
     /// tools/reference_map.py had Ultralytics judge the same boxes.
     #[test]
     fn figures_are_ultralytics() {
@@ -282,7 +285,7 @@ mod tests {
         };
         for case in all["cases"].as_array().unwrap() {
             let list = |v: &Value| v.as_array().unwrap().clone();
-            let pictures: Vec<(Vec<(usize, Rect)>, Vec<Detection>)> = list(&case["pictures"])
+            let pictures: Vec<Picture> = list(&case["pictures"])
                 .iter()
                 .map(|p| {
                     let class = |v: &Value| number(&v[0]) as usize;
@@ -367,8 +370,8 @@ mod tests {
             prop_assert_eq!(&judged, &figures(&[empty, Judged { truth: &truth, found: &found }], 3));
             prop_assert_eq!(&matrix, &confusion(&[Judged { truth: &truth, found: &found }], 3, 0.25));
             // Every object is in its row once.
-            for class in 0..3 {
-                prop_assert_eq!(matrix[class].iter().sum::<u64>(), truth.iter().filter(|t| t.0 == class).count() as u64);
+            for (class, row) in matrix.iter().enumerate().take(3) {
+                prop_assert_eq!(row.iter().sum::<u64>(), truth.iter().filter(|t| t.0 == class).count() as u64);
             }
             for c in judged.classes.iter().flatten() {
                 for v in [c.precision, c.recall, c.f1, c.ap50, c.ap] {

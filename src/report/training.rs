@@ -12,6 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::fmt::Write;
 
+const HEAD: &str = include_str!("training/head.html");
 const STYLE: &str = include_str!("training/page.css");
 
 /// What is told of a training. Whatever is empty is left out of the page.
@@ -66,13 +67,8 @@ pub struct Mistake {
 /// The whole page.
 pub fn page(training: &Training) -> String {
     let title = escaped(&training.title);
-    let mut page = format!(
-        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n<style>\n{STYLE}</style></head><body>\n\
-         <h1>{title}</h1>\n"
-    );
+    // The title last: whatever stands in it stays as it is.
+    let mut page = HEAD.replace("{style}", STYLE).replace("{title}", &title);
     page += &pairs("figures", &training.figures);
     page += &pairs("facts", &training.facts);
     page += &listed(&training.notes);
