@@ -172,6 +172,7 @@ fn wrong_sets() {
     }
     let unreadable = at(&folder, "u.onnx");
     train(&set, &unreadable, &[]).assert_failure(&["edge", "none of its pictures can be read"]);
+    assert!(!Path::new(&format!("{unreadable}.work")).exists() && !Path::new(&format!("{out}.work")).exists());
     assert!(!Path::new(&unreadable).exists() && !Path::new(&at(&folder, "u.html")).exists());
     train(&at(&folder, "set/pins"), &out, &[]).assert_failure(&["two or more classes"]);
     train(&at(&folder, "nowhere"), &out, &[]).assert_error(&["nowhere", "cannot read"]);

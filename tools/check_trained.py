@@ -4,7 +4,8 @@
     python tools/check_trained.py target/release/ocellus m.onnx PICTURE...
 
 Pictures are prepared here: the part that the metadata names is cut out, stretched with Pillow's bilinear filter (which counts
-every source pixel, as ours does, but rounds in other places), RGB of 0 to 1.
+every source pixel, as ours does, but rounds in other places: probabilities then differ by a few hundredths at most; PNG files of
+the network's own size show the network alone), RGB of 0 to 1.
 """
 
 import ast

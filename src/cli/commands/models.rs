@@ -23,7 +23,7 @@ impl Models {
             } else {
                 let size = model.bytes.len() as f64 / 1e6;
                 output::line(&format!(
-                    "{:<20} {:>5.1} MB  {:<10}  sha256 {}  {}",
+                    "{:<28} {:>5.1} MB  {:<10}  sha256 {}  {}",
                     info.id,
                     size,
                     info.licence,

@@ -99,7 +99,10 @@ impl TrainClasses {
         let looker =
             Looker { embedder: Embedder::new(&model)?, part, augment, model: model.info.sha256.clone(), store };
         let (train, val) = looker.examples(&mut set, options)?;
-        set.tell(&mut told)?;
+        if let Err(error) = set.tell(&mut told) {
+            looker.store.finish();
+            return Err(error);
+        }
         let features_seconds = start.elapsed().as_secs_f64();
         let params = Params { c: self.c, iterations: self.epochs, seed: self.seed };
         let mut steps = Vec::new();
