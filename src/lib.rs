@@ -26,6 +26,7 @@ pub mod remote;
 pub mod report;
 pub mod tasks;
 pub mod tensor;
+pub mod zones;
 
 pub use error::{Error, Result};
 pub use geometry::{Rect, Similarity};
