@@ -14,7 +14,7 @@ use crate::tasks::dedup::hash::Bits;
 use crate::tasks::inspect::{Defect, Inspection, RegionResult, Verdict};
 use crate::tasks::mask::Summary;
 use crate::tasks::ocr::Line;
-use crate::zones::{self, Fired, Hit};
+use crate::zones;
 use serde::Serialize;
 use serde_json::json;
 
@@ -127,26 +127,56 @@ pub fn detect(
 
 /// A record of `ocellus hazard`; the result comes with the milliseconds that it took. Cells that are empty are left out.
 pub fn hazard(path: &str, cells: &Cells, result: std::result::Result<(&Look, f64), &Error>) -> Result<String> {
-    let seen = |s: &Seen| json!({"label": detections::label(&cells.labels, s.label), "score": round(s.score, 4)});
+    #[derive(Serialize)]
+    struct LabelBody<'a> {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cell: Option<usize>,
+        label: &'a str,
+        score: f64,
+    }
+    #[derive(Serialize)]
+    struct RuleBody<'a> {
+        name: &'a str,
+        action: &'a str,
+        hits: Vec<LabelBody<'a>>,
+    }
+    #[derive(Serialize)]
+    struct CellBody<'a> {
+        cell: usize,
+        labels: Vec<LabelBody<'a>>,
+    }
+    #[derive(Serialize)]
+    struct Body<'a> {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        verdict: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        rules: Option<Vec<RuleBody<'a>>>,
+        cells: Vec<CellBody<'a>>,
+        ms: f64,
+    }
+    let seen = |cell: Option<usize>, s: &Seen| LabelBody {
+        cell,
+        label: detections::label(&cells.labels, s.label),
+        score: round(s.score, 4),
+    };
     let body = result.map(|(look, ms)| {
-        let cell = |(i, found): (usize, &Vec<Seen>)| {
-            (!found.is_empty()).then(|| json!({"cell": i + 1, "labels": found.iter().map(seen).collect::<Vec<_>>()}))
-        };
-        let mut body = serde_json::Map::new();
-        if let Some(fired) = &look.fired {
-            let hit = |h: &Hit| {
-                let label = detections::label(&cells.labels, h.seen.label);
-                json!({"cell": h.cell, "label": label, "score": round(h.seen.score, 4)})
-            };
-            let rule = |f: &Fired| {
-                json!({"name": f.name, "action": hazards::action(f.action), "hits": f.hits.iter().map(hit).collect::<Vec<_>>()})
-            };
-            body.insert("verdict".into(), hazards::verdict(zones::verdict(fired)).into());
-            body.insert("rules".into(), fired.iter().map(rule).collect());
+        let fired = look.fired.as_deref();
+        Body {
+            verdict: fired.map(|f| hazards::verdict(zones::verdict(f))),
+            rules: fired.map(|all| {
+                all.iter()
+                    .map(|f| RuleBody {
+                        name: &f.name,
+                        action: hazards::action(f.action),
+                        hits: f.hits.iter().map(|h| seen(Some(h.cell), &h.seen)).collect(),
+                    })
+                    .collect()
+            }),
+            cells: (look.found.iter().enumerate().filter(|(_, found)| !found.is_empty()))
+                .map(|(i, found)| CellBody { cell: i + 1, labels: found.iter().map(|s| seen(None, s)).collect() })
+                .collect(),
+            ms: (ms * 100.0).round() / 100.0,
         }
-        body.insert("cells".into(), look.found.iter().enumerate().filter_map(cell).collect());
-        body.insert("ms".into(), ((ms * 100.0).round() / 100.0).into());
-        body
     });
     record("hazard", path, body)
 }
