@@ -3,12 +3,13 @@
 //! # Layers
 //!
 //! `cli -> report -> {tasks, train} -> {preprocess, engine, models, postprocess, recipe, dataset,
-//! ontology, remote, kernels} -> {image, geometry, tensor,
+//! ontology, cells, zones, remote, kernels} -> {image, geometry, tensor,
 //! error}`: a module uses those to its right and nothing to its left. `input` reads files and is used by `cli` alone, so
 //! neither a task nor training opens one. `tract` is named under `engine` only, candle under `train` only, and
 //! only `kernels` has unsafe code. `tests/layers.rs` holds
 //! the project to it.
 
+pub mod cells;
 pub mod cli;
 pub mod dataset;
 pub mod engine;
@@ -28,6 +29,7 @@ pub mod tasks;
 pub mod tensor;
 #[cfg(feature = "train")]
 pub mod train;
+pub mod zones;
 
 pub use error::{Error, Result};
 pub use geometry::{Rect, Similarity};

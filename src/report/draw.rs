@@ -49,10 +49,9 @@ impl Canvas {
         Image::new(width, height, self.picture.into_raw())
     }
 
-    /// The sides of a quadrilateral.
-    pub fn outline(&mut self, corners: &[(f32, f32); 4], colour: Rgb<u8>) {
-        for i in 0..4 {
-            let (a, b) = (corners[i], corners[(i + 1) % 4]);
+    /// The sides of a polygon.
+    pub fn outline(&mut self, corners: &[(f32, f32)], colour: Rgb<u8>) {
+        for (&a, &b) in corners.iter().zip(corners.iter().cycle().skip(1)) {
             let (dx, dy) = (b.0 - a.0, b.1 - a.1);
             let half = self.line as f32 / 2.0 / dx.hypot(dy).max(1e-3);
             let (nx, ny) = (-dy * half, dx * half);
@@ -65,6 +64,24 @@ impl Canvas {
             }
             if points.len() > 1 {
                 draw_polygon_mut(&mut self.picture, &points, colour);
+            }
+        }
+    }
+
+    /// Tints the pixels whose centres lie in a polygon (even-odd rule); `opacity` is 0 to 1.
+    pub fn tint(&mut self, corners: &[(f32, f32)], colour: Rgb<u8>, opacity: f32) {
+        let (width, height) = (self.picture.width() as f32, self.picture.height());
+        for y in 0..height {
+            let line = y as f32 + 0.5;
+            let edges = corners.iter().zip(corners.iter().cycle().skip(1));
+            let crossing = |(a, b): (&(f32, f32), &(f32, f32))| {
+                ((a.1 > line) != (b.1 > line)).then(|| a.0 + (line - a.1) / (b.1 - a.1) * (b.0 - a.0))
+            };
+            let mut at: Vec<f32> = edges.filter_map(crossing).collect();
+            at.sort_by(f32::total_cmp);
+            for span in at.chunks_exact(2) {
+                let ends = [span[0], span[1]].map(|x| (x - 0.5).ceil().clamp(0.0, width) as u32);
+                (ends[0]..ends[1]).for_each(|x| blend(self.picture.get_pixel_mut(x, y), colour.0, opacity));
             }
         }
     }
@@ -105,7 +122,8 @@ impl Canvas {
         found.unwrap_or((&self.fonts[self.fonts.len() - 1], GlyphId(0)))
     }
 
-    fn text_width(&self, size: f32, text: &str) -> f32 {
+    /// The width of a text in letters of `size` pixels.
+    pub fn text_width(&self, size: f32, text: &str) -> f32 {
         let advance = |c| {
             let (font, id) = self.glyph(c);
             font.as_scaled(PxScale::from(size)).h_advance(id)

@@ -1,16 +1,20 @@
 //! JSON Lines: one record an input, in input order, failures as records too. Boxes are `[x1, y1, x2, y2]` in source
 //! pixels after EXIF orientation.
 
+use crate::cells::Cells;
 use crate::error::{Error, Result};
 use crate::models::manifest::ModelInfo;
 use crate::postprocess::detection::Detection;
+use crate::postprocess::yolic::Seen;
 use crate::recipe::{Align, Folder};
 use crate::report::detections;
 use crate::report::duplicates::{Group, Member, Totals};
+use crate::report::hazards::{self, Look};
 use crate::tasks::dedup::hash::Bits;
 use crate::tasks::inspect::{Defect, Inspection, RegionResult, Verdict};
 use crate::tasks::mask::Summary;
 use crate::tasks::ocr::Line;
+use crate::zones;
 use serde::Serialize;
 use serde_json::json;
 
@@ -120,6 +124,62 @@ pub fn detect(
         ms: (ms * 100.0).round() / 100.0,
     });
     record("detect", path, body)
+}
+
+/// A record of `ocellus hazard`; the result comes with the milliseconds that it took. Cells that are empty are left out.
+pub fn hazard(path: &str, cells: &Cells, result: std::result::Result<(&Look, f64), &Error>) -> Result<String> {
+    #[derive(Serialize)]
+    struct LabelBody<'a> {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cell: Option<usize>,
+        label: &'a str,
+        score: f64,
+    }
+    #[derive(Serialize)]
+    struct RuleBody<'a> {
+        name: &'a str,
+        action: &'a str,
+        hits: Vec<LabelBody<'a>>,
+    }
+    #[derive(Serialize)]
+    struct CellBody<'a> {
+        cell: usize,
+        labels: Vec<LabelBody<'a>>,
+    }
+    #[derive(Serialize)]
+    struct Body<'a> {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        verdict: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        rules: Option<Vec<RuleBody<'a>>>,
+        cells: Vec<CellBody<'a>>,
+        ms: f64,
+    }
+    let seen = |cell: Option<usize>, s: &Seen| LabelBody {
+        cell,
+        label: detections::label(&cells.labels, s.label),
+        score: round(s.score, 4),
+    };
+    let body = result.map(|(look, ms)| {
+        let fired = look.fired.as_deref();
+        Body {
+            verdict: fired.map(|f| hazards::verdict(zones::verdict(f))),
+            rules: fired.map(|all| {
+                all.iter()
+                    .map(|f| RuleBody {
+                        name: &f.name,
+                        action: hazards::action(f.action),
+                        hits: f.hits.iter().map(|h| seen(Some(h.cell), &h.seen)).collect(),
+                    })
+                    .collect()
+            }),
+            cells: (look.found.iter().enumerate().filter(|(_, found)| !found.is_empty()))
+                .map(|(i, found)| CellBody { cell: i + 1, labels: found.iter().map(|s| seen(None, s)).collect() })
+                .collect(),
+            ms: (ms * 100.0).round() / 100.0,
+        }
+    });
+    record("hazard", path, body)
 }
 
 /// A record of `ocellus ocr`; the result comes with the milliseconds that it took.

@@ -5,6 +5,7 @@ pub mod classes;
 pub mod detections;
 pub mod draw;
 pub mod duplicates;
+pub mod hazards;
 pub mod heat;
 pub mod json;
 pub mod labels;

@@ -7,6 +7,7 @@ mod dedup_hash;
 mod detect;
 mod embed;
 mod evaluate;
+mod hazard;
 mod inspect;
 mod label_apply;
 mod label_check;
@@ -59,6 +60,8 @@ pub enum Command {
     Detect(detect::Detect),
     /// Say what pictures show.
     Classify(classify::Classify),
+    /// Look at cells of interest.
+    Hazard(hazard::HazardCommand),
     /// Find duplicate photographs.
     Dedup(dedup::Dedup),
     /// Hold two photographs against each other.
@@ -103,6 +106,7 @@ pub fn run(command: Command) -> Result<Outcome> {
         Command::Evaluate(c) => c.run(),
         Command::Detect(c) => c.run(),
         Command::Classify(c) => c.run(),
+        Command::Hazard(c) => c.run(),
         Command::Dedup(c) => c.run(),
         Command::DedupCompare(c) => c.run(),
         Command::DedupHash(c) => c.run(),
