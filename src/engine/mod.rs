@@ -1,8 +1,10 @@
 //! Runs networks on tract. The only module that names it.
 
+mod compose;
 mod describe;
 mod graph;
 mod session;
 
+pub use compose::{Attribute, INPUT, Network};
 pub use describe::{Description, Value, describe};
 pub use session::Session;
