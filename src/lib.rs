@@ -3,11 +3,12 @@
 //! # Layers
 //!
 //! `cli -> report -> tasks -> {preprocess, engine, models, postprocess, recipe, dataset,
-//! ontology, remote, kernels} -> {image, geometry, tensor,
+//! ontology, cells, zones, remote, kernels} -> {image, geometry, tensor,
 //! error}`: a module uses those to its right and nothing to its left. `input` reads files and is used by `cli` alone, so a
 //! task never opens one. `tract` is named under `engine` only, and only `kernels` has unsafe code. `tests/layers.rs` holds
 //! the project to it.
 
+pub mod cells;
 pub mod cli;
 pub mod dataset;
 pub mod engine;

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 /// Every module of the crate root with its layer: it may use those of its own layer and below.
-const LAYERS: [(&str, u32); 17] = [
+const LAYERS: [(&str, u32); 18] = [
     ("error", 0),
     ("image", 0),
     ("geometry", 0),
@@ -17,6 +17,7 @@ const LAYERS: [(&str, u32); 17] = [
     ("recipe", 1),
     ("dataset", 1),
     ("ontology", 1),
+    ("cells", 1),
     ("remote", 1),
     ("tasks", 2),
     ("report", 3),
