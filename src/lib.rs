@@ -26,6 +26,8 @@ pub mod remote;
 pub mod report;
 pub mod tasks;
 pub mod tensor;
+#[cfg(feature = "train")]
+pub mod train;
 
 pub use error::{Error, Result};
 pub use geometry::{Rect, Similarity};

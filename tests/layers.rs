@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 /// Every module of the crate root with its layer: it may use those of its own layer and below.
-const LAYERS: [(&str, u32); 18] = [
+const LAYERS: [(&str, u32); 19] = [
     ("error", 0),
     ("image", 0),
     ("geometry", 0),
@@ -20,6 +20,7 @@ const LAYERS: [(&str, u32); 18] = [
     ("cells", 1),
     ("remote", 1),
     ("tasks", 2),
+    ("train", 2),
     ("report", 3),
     ("input", 3),
     ("cli", 4),
