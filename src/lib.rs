@@ -28,6 +28,7 @@ pub mod tasks;
 pub mod tensor;
 #[cfg(feature = "train")]
 pub mod train;
+pub mod zones;
 
 pub use error::{Error, Result};
 pub use geometry::{Rect, Similarity};

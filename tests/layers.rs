@@ -18,6 +18,7 @@ const LAYERS: [(&str, u32); 19] = [
     ("dataset", 1),
     ("ontology", 1),
     ("cells", 1),
+    ("zones", 1),
     ("remote", 1),
     ("tasks", 2),
     ("train", 2),

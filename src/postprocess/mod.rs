@@ -12,4 +12,5 @@ pub mod near_codes;
 pub mod nms;
 pub mod pattern;
 pub mod text_boxes;
+pub mod yolic;
 pub mod yolo;
