@@ -10,6 +10,7 @@ pub mod label_studio;
 pub mod record;
 pub mod split;
 pub mod voc;
+pub mod xml;
 pub mod yaml;
 pub mod yolo;
 

@@ -13,3 +13,4 @@ pub mod overlay;
 pub mod review;
 pub mod sheet;
 pub mod text;
+pub mod training;
