@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 /// Every module of the crate root with its layer: it may use those of its own layer and below.
-const LAYERS: [(&str, u32); 19] = [
+const LAYERS: [(&str, u32); 20] = [
     ("error", 0),
     ("image", 0),
     ("geometry", 0),

@@ -14,6 +14,8 @@ mod masks;
 mod output;
 mod recipes;
 mod text_lines;
+#[cfg(feature = "train")]
+mod train;
 
 use crate::error::{Error, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};

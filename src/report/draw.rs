@@ -50,10 +50,9 @@ impl Canvas {
         Image::new(width, height, self.picture.into_raw())
     }
 
-    /// The sides of a quadrilateral.
-    pub fn outline(&mut self, corners: &[(f32, f32); 4], colour: Rgb<u8>) {
-        for i in 0..4 {
-            let (a, b) = (corners[i], corners[(i + 1) % 4]);
+    /// The sides of a polygon.
+    pub fn outline(&mut self, corners: &[(f32, f32)], colour: Rgb<u8>) {
+        for (&a, &b) in corners.iter().zip(corners.iter().cycle().skip(1)) {
             let (dx, dy) = (b.0 - a.0, b.1 - a.1);
             let half = self.line as f32 / 2.0 / dx.hypot(dy).max(1e-3);
             let (nx, ny) = (-dy * half, dx * half);

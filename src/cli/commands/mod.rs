@@ -18,13 +18,15 @@ mod learn;
 mod mask;
 mod models;
 mod ocr;
+#[cfg(feature = "train")]
+mod train_cells;
 
 use super::Outcome;
 use crate::error::Result;
 use argh::FromArgs;
 
 /// Commands of two words. A directory of such a name is given as `./compare`.
-pub const TWO_WORDS: [&str; 9] = [
+pub const TWO_WORDS: [&str; 10] = [
     "dedup compare",
     "dedup hash",
     "label apply",
@@ -34,6 +36,7 @@ pub const TWO_WORDS: [&str; 9] = [
     "label remote",
     "label review",
     "label templates",
+    "train cells",
 ];
 
 /// A command with its arguments.
@@ -68,6 +71,9 @@ pub enum Command {
     LabelApply(label_apply::LabelApply),
     /// Convert a data set.
     LabelConvert(label_convert::LabelConvert),
+    /// Train a network for cells of interest.
+    #[cfg(feature = "train")]
+    TrainCells(train_cells::TrainCells),
     /// Compute feature vectors.
     Embed(embed::Embed),
     /// Mask people and objects.
@@ -95,6 +101,8 @@ pub fn run(command: Command) -> Result<Outcome> {
         Command::LabelReview(c) => c.run(),
         Command::LabelApply(c) => c.run(),
         Command::LabelConvert(c) => c.run(),
+        #[cfg(feature = "train")]
+        Command::TrainCells(c) => c.run(),
         Command::Embed(c) => c.run(),
         Command::Mask(c) => c.run(),
         Command::Ocr(c) => c.run(),

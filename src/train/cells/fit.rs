@@ -52,6 +52,15 @@ pub struct Epoch {
     pub f1: f64,
 }
 
+/// What the head says of a picture held back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// Number of the picture among the examples.
+    pub example: usize,
+    /// N x (M + 1) scores, 0 to 1.
+    pub scores: Vec<f32>,
+}
+
 /// What is noted beside the arrays of a saved state.
 #[derive(Debug, Serialize, Deserialize)]
 struct Notes {
@@ -212,15 +221,15 @@ impl<'a> Fit<'a> {
         Ok((sum / self.held_back.len().max(1) as f64, figures))
     }
 
-    /// Goes back to the best head and tells how well it does on the pictures held back: figures, and for each picture its
-    /// number among the examples with its scores.
-    pub fn finish(&mut self) -> Result<(Figures, Vec<(usize, Vec<f32>)>)> {
+    /// Goes back to the best head and tells how well it does on the pictures held back.
+    pub fn finish(&mut self) -> Result<(Figures, Vec<Answer>)> {
         self.head.set(&self.best)?;
         let (_, figures) = self.judge()?;
         let mut answers = Vec::new();
         for part in self.held_back() {
             let seen: Vec<&Seen> = part.iter().map(|(_, _, seen)| *seen).collect();
-            answers.extend(part.iter().map(|(i, _, _)| *i).zip(self.head.scores(&seen)?));
+            let scores = self.head.scores(&seen)?;
+            answers.extend(part.iter().zip(scores).map(|((i, _, _), scores)| Answer { example: *i, scores }));
         }
         Ok((figures, answers))
     }

@@ -103,6 +103,23 @@ impl Trunk {
         Ok(Seen { squares, deep, whole: whole.data().iter().map(|&v| f16::from_f32(v)).collect() })
     }
 
+    /// What it says of `image` in another light, with a few percent cut off at its sides, `mirrored` if so wished: random, from
+    /// `rng`.
+    pub fn look_anew(&self, image: &Image, mirror: bool, rng: &mut Rng) -> Result<Seen> {
+        // No larger than what the trunk needs of it: large photographs would take long.
+        let enough = |side: u32| (side as f32 / LEAST_SIDE).ceil() as u32;
+        let [width, height] = self.size;
+        let (width, height) = (image.width().min(enough(width)), image.height().min(enough(height)));
+        let shrunk = image.width() as f32 / width as f32;
+        let small = preprocess::resize(image, width, height)?;
+        let share = LEAST_SIDE + (1.0 - LEAST_SIDE) * rng.f32();
+        let side = |full: u32| ((full as f32 * share).round() as u32).clamp(1, full);
+        let (w, h) = (side(width), side(height));
+        let (x, y) = (rng.u32(0..=width - w), rng.u32(0..=height - h));
+        let part = relight(&small.crop(x, y, w, h)?, shrunk.max(1.0), rng)?;
+        if mirror { self.look(&mirrored(&part)?) } else { self.look(&part) }
+    }
+
     /// How long the parts of a [`Seen`] are a square, a cell, a picture.
     pub fn channels(&self, seen: &Seen) -> Channels {
         let cells = (self.coarse.weights.len() / self.coarse.used.len().max(1)).max(1);
@@ -112,18 +129,6 @@ impl Trunk {
             whole: seen.whole.len(),
         }
     }
-}
-
-/// `image` as it might have looked otherwise: another light, a few percent cut off at its sides, `mirrored` if so wished.
-/// Random, from `rng`.
-pub fn variant(image: &Image, mirrored: bool, rng: &mut Rng) -> Result<Image> {
-    let (width, height) = (image.width(), image.height());
-    let share = LEAST_SIDE + (1.0 - LEAST_SIDE) * rng.f32();
-    let side = |full: u32| ((full as f32 * share).round() as u32).clamp(1, full);
-    let (w, h) = (side(width), side(height));
-    let (x, y) = (rng.u32(0..=width - w), rng.u32(0..=height - h));
-    let part = relight(&image.crop(x, y, w, h)?, 1.0, rng)?;
-    if mirrored { self::mirrored(&part) } else { Ok(part) }
 }
 
 /// Left and right exchanged.

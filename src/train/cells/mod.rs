@@ -12,6 +12,6 @@ mod look;
 mod network;
 
 pub use figures::Figures;
-pub use fit::{Epoch, Example, Fit, LEAST_PICTURES, read};
+pub use fit::{Answer, Epoch, Example, Fit, LEAST_PICTURES, read};
 pub use layout::mirrored as mirrored_cells;
-pub use look::{Channels, Seen, Trunk, mirrored, variant};
+pub use look::{Channels, Seen, Trunk, mirrored};

@@ -1,0 +1,3 @@
+//! What the commands of `ocellus train` share.
+
+pub mod cells;
