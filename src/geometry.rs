@@ -70,6 +70,17 @@ impl Rect {
         Rect { x1: self.x1 + x, y1: self.y1 + y, x2: self.x2 + x, y2: self.y2 + y }
     }
 
+    /// The box with `by` more pixels on each side.
+    pub fn grown(&self, by: f32) -> Rect {
+        Rect { x1: self.x1 - by, y1: self.y1 - by, x2: self.x2 + by, y2: self.y2 + by }
+    }
+
+    /// The largest distance in pixels between a side and the other box's same side.
+    pub fn side_distance(&self, other: &Rect) -> f32 {
+        let (a, b) = (<[f32; 4]>::from(*self), <[f32; 4]>::from(*other));
+        a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    }
+
     /// Intersection over union, 0 to 1; 0 for empty boxes.
     pub fn iou(&self, other: &Rect) -> f32 {
         let common = self.intersect(other).area();

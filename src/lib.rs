@@ -5,7 +5,8 @@
 //! `cli -> report -> tasks -> {preprocess, engine, models, postprocess, recipe, dataset,
 //! ontology, cells, zones, remote, kernels} -> {image, geometry, tensor,
 //! error}`: a module uses those to its right and nothing to its left. `input` reads files and is used by `cli` alone, so a
-//! task never opens one. `tract` is named under `engine` only, and only `kernels` has unsafe code. `tests/layers.rs` holds
+//! task never opens one. `train` stands beside `tasks`. `tract` is named under `engine` only, candle under `train` only, and
+//! only `kernels` has unsafe code. `tests/layers.rs` holds
 //! the project to it.
 
 pub mod cells;

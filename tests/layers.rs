@@ -165,7 +165,7 @@ fn nothing_points_up() {
 
 #[test]
 fn tasks_open_no_files() {
-    for file in sources().iter().filter(|f| f.modules[0] == "tasks") {
+    for file in sources().iter().filter(|f| ["tasks", "train"].contains(&f.modules[0].as_str())) {
         for word in ["std::fs", "File::open", "std::io::stdin"] {
             assert!(!file.code.contains(word), "{}: {word}", file.path.display());
         }
@@ -173,11 +173,14 @@ fn tasks_open_no_files() {
 }
 
 #[test]
-fn tract_is_named_by_the_engine_alone() {
-    let naming: Vec<File> = sources().into_iter().filter(|f| word_starts(&f.code, "tract").next().is_some()).collect();
-    assert!(!naming.is_empty());
-    for file in naming {
-        assert_eq!(file.modules[0], "engine", "{} names tract", file.path.display());
+fn libraries_of_numbers_have_one_place() {
+    for (library, place) in [("tract", "engine"), ("candle_core", "train")] {
+        let names = |f: &File| word_starts(&f.code, library).next().is_some();
+        let naming: Vec<File> = sources().into_iter().filter(names).collect();
+        assert!(!naming.is_empty());
+        for file in naming {
+            assert_eq!(file.modules[0], place, "{} names {library}", file.path.display());
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! A decision names its object by picture, class and box, never by number, and says how things are to be. What becomes
 //! of an object follows from the decisions alone: done twice, or again after half of the work, the result is the same.
 
-use super::{DataSet, Origin, record, yolo};
+use super::{DataSet, Origin, SAME_BOX, record, yolo};
 use crate::error::{Error, Result};
 use crate::geometry::Rect;
 use serde::Deserialize;
@@ -13,20 +13,12 @@ use std::collections::HashMap;
 
 /// Version of the file.
 const SCHEMA: u32 = 1;
-/// Sides of a box that differ by no more pixels are those of the same object.
-pub const SAME: f32 = 1.5;
 /// An object of the same class that covers this much (intersection over union) of a vanished one is that one, moved.
 const MOVED: f32 = 0.5;
 
 /// Whether both are the box of one object.
 pub fn same_box(a: &Rect, b: &Rect) -> bool {
-    distance(a, b) <= SAME
-}
-
-/// The largest distance of two sides in pixels.
-fn distance(a: &Rect, b: &Rect) -> f32 {
-    let (a, b): ([f32; 4], [f32; 4]) = ((*a).into(), (*b).into());
-    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    a.side_distance(b) <= SAME_BOX
 }
 
 /// Names a data set by its pictures and their sizes; its labels may change.
@@ -184,7 +176,7 @@ fn fates<'a>(objects: &[(&str, Rect)], decisions: &[&'a Decision]) -> Vec<Fate<'
         let nearest = decisions
             .iter()
             .filter(|d| d.is_about(label, rect))
-            .min_by(|a, b| distance(&a.rect, rect).total_cmp(&distance(&b.rect, rect)));
+            .min_by(|a, b| a.rect.side_distance(rect).total_cmp(&b.rect.side_distance(rect)));
         let taken = |to: &str| {
             let made = objects.iter().zip(&fates).any(|((_, r), f)| *f == Fate::Becomes(to) && same_box(r, rect));
             made || objects.iter().any(|(l, r)| *l == to && same_box(r, rect))

@@ -1,5 +1,6 @@
 //! Label Studio's list of tasks: a picture each, with annotations that people made and predictions to begin with.
 
+use super::xml::escaped;
 use super::{Classes, Object, Origin, Outline, Parsed, Picture, Split, class_name, number, polygon, score, short};
 use super::{size_of, to_json};
 use crate::error::Result;
@@ -175,9 +176,7 @@ fn result(i: usize, object: &Object, size: (u32, u32), classes: &[String]) -> Va
 
 /// The labelling interface that goes with the tasks.
 pub fn config(classes: &[String], polygons: bool) -> String {
-    let quoted =
-        |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
-    let labels: String = classes.iter().map(|c| format!("    <Label value=\"{}\"/>\n", quoted(c))).collect();
+    let labels: String = classes.iter().map(|c| format!("    <Label value=\"{}\"/>\n", escaped(c))).collect();
     let block = |tag: &str, name: &str| format!("  <{tag} name=\"{name}\" toName=\"image\">\n{labels}  </{tag}>\n");
     let mut text = String::from("<View>\n  <Image name=\"image\" value=\"$image\" zoom=\"true\"/>\n");
     text += &block("RectangleLabels", "label");

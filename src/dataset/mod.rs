@@ -18,6 +18,9 @@ use crate::geometry::Rect;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 
+/// Boxes whose sides differ by no more pixels are those of one object: rounding, or a touch of a mouse.
+const SAME_BOX: f32 = 1.5;
+
 /// Labelled pictures.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct DataSet {

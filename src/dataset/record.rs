@@ -1,12 +1,11 @@
 //! `ocellus.jsonl`: a line a picture with what YOLO's label files cannot hold.
 
-use super::{Object, Origin, Outline, Picture, class_name, decimal, number, polygon, score, short, size_of, to_json};
+use super::{
+    Object, Origin, Outline, Picture, SAME_BOX, class_name, decimal, number, polygon, score, short, size_of, to_json,
+};
 use crate::error::{Error, Result};
 use crate::geometry::Rect;
 use serde_json::{Value, json};
-
-/// Pixels by which the sides of a box may differ from those of its record: rounding, or a touch of a mouse.
-const SAME_BOX: f32 = 1.5;
 
 /// One line.
 #[derive(Debug, Clone, PartialEq)]
@@ -96,19 +95,15 @@ fn labelled(value: &Value) -> Option<(String, Object)> {
 pub fn join(objects: &mut [Object], record: &Record, classes: &[String]) {
     let mut free = vec![true; record.objects.len()];
     for object in objects {
-        let sides = <[f32; 4]>::from(object.outline.rect());
-        let apart = |known: &Object| {
-            let other = <[f32; 4]>::from(known.outline.rect());
-            sides.iter().zip(other).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
-        };
+        let rect = object.outline.rect();
         let name = classes.get(object.class);
         let near = record.objects.iter().enumerate().filter(|(i, (label, _))| free[*i] && Some(label) == name);
-        let best = near.map(|(i, (_, known))| (i, apart(known))).filter(|(_, d)| *d <= SAME_BOX);
+        let best =
+            near.map(|(i, (_, known))| (i, rect.side_distance(&known.outline.rect()))).filter(|(_, d)| *d <= SAME_BOX);
         let Some((i, _)) = best.min_by(|a, b| a.1.total_cmp(&b.1)) else { continue };
         free[i] = false;
         let known = &record.objects[i].1;
         (object.score, object.origin, object.doubt) = (known.score, known.origin, known.doubt.clone());
-        let rect = object.outline.rect();
         if matches!(known.outline, Outline::Box(_))
             && matches!(&object.outline, Outline::Polygon(points) if points[..] == rect.corners())
         {

@@ -1,6 +1,7 @@
 //! Pascal VOC's annotation files: an XML file a picture, boxes in whole pixels. Pixels are counted from 0 here, as most
 //! tools do today; the corners of the original data sets are counted from 1, which is half a pixel to a pixel off.
 
+use super::xml::escaped;
 use super::{Classes, Object, Outline, Parsed, Picture, between, class_name};
 use roxmltree::{Document, Node};
 use std::fmt::Write;
@@ -127,12 +128,6 @@ pub fn write(picture: &Picture, classes: &[String]) -> String {
         );
     }
     text + "</annotation>\n"
-}
-
-/// `text` as it stands between XML tags. Control characters cannot stand there at all.
-fn escaped(text: &str) -> String {
-    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    text.replace(|c: char| c.is_control(), " ")
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Pure functions from tensors and maps to values.
 
 pub mod auroc;
+pub mod average_precision;
 pub mod blobs;
 pub mod check_digit;
 pub mod ctc;

@@ -1,6 +1,7 @@
 //! Detections as pictures and in the file formats of annotation tools.
 
 use super::draw::{Canvas, blend, class_colour};
+use crate::dataset::xml::escaped;
 use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::postprocess::detection::Detection;
@@ -95,11 +96,6 @@ pub fn voc(found: &Found, labels: &[String]) -> String {
         );
     }
     text + "</annotation>\n"
-}
-
-/// `text` as it stands in XML and HTML.
-pub fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 /// The head of the CSV file that [`csv`] makes lines for.

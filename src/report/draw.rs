@@ -1,7 +1,6 @@
 //! A photograph to draw on: lines, boxes, labels in any of the scripts that the embedded fonts have.
 
 use crate::error::{Error, Result};
-use crate::geometry::Rect;
 use crate::image::Image;
 use ab_glyph::{Font, FontRef, GlyphId, Point as GlyphPoint, PxScale, ScaleFont};
 use image::{ImageEncoder, Rgb, RgbImage};
@@ -163,11 +162,6 @@ pub fn class_colour(class: usize) -> Rgb<u8> {
     Rgb([channel(5.0), channel(3.0), channel(1.0)])
 }
 
-/// A box with `by` more pixels on each side.
-pub fn grown(r: &Rect, by: f32) -> Rect {
-    Rect { x1: r.x1 - by, y1: r.y1 - by, x2: r.x2 + by, y2: r.y2 + by }
-}
-
 /// Encodes a picture as PNG.
 pub fn png(image: &Image) -> Result<Vec<u8>> {
     encode(image.data(), image.width(), image.height(), image::ExtendedColorType::Rgb8)
@@ -189,6 +183,7 @@ fn encode(data: &[u8], width: u32, height: u32, kind: image::ExtendedColorType) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::geometry::Rect;
 
     #[test]
     fn scripts_have_glyphs() {

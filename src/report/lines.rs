@@ -1,7 +1,7 @@
 //! Lines of text as pictures and files.
 
-use super::detections::escaped;
 use super::draw::{Canvas, WHITE, class_colour};
+use crate::dataset::xml::escaped;
 use crate::error::Result;
 use crate::image::Image;
 use crate::tasks::ocr::Line;
@@ -42,7 +42,7 @@ pub fn hocr(path: &str, size: (u32, u32), lines: &[Line]) -> String {
          <div class=\"ocr_page\" title=\"image &quot;{name}&quot;; bbox 0 0 {} {}\">\n",
         size.0,
         size.1,
-        name = escaped(path).replace('"', "&quot;"),
+        name = escaped(path),
         version = env!("CARGO_PKG_VERSION"),
     );
     for line in lines {

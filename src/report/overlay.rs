@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::image::Image;
-use crate::report::draw::{Canvas, WHITE, blend, grown};
+use crate::report::draw::{Canvas, WHITE, blend};
 use crate::report::{heat, json};
 use crate::tasks::inspect::{Inspection, RegionResult, Verdict};
 use image::Rgb;
@@ -21,8 +21,8 @@ pub fn inspection(photo: &Image, result: &Inspection) -> Result<Image> {
         let colour = if region.verdict == Verdict::Pass { GREEN } else { RED };
         canvas.outline(&region.outline, colour);
         for defect in &region.defects {
-            canvas.outline(&grown(&defect.rect, line * 2.0).corners(), WHITE);
-            canvas.outline(&grown(&defect.rect, line).corners(), RED);
+            canvas.outline(&defect.rect.grown(line * 2.0).corners(), WHITE);
+            canvas.outline(&defect.rect.grown(line).corners(), RED);
         }
     }
     // Names after all lines, so that none is crossed out.

@@ -1,6 +1,7 @@
 //! The contact sheet of duplicates: one HTML page with all its pictures inside.
 
 use super::duplicates::{Group, Member, Totals, bytes, dimensions, likeness};
+use crate::dataset::xml::escaped;
 use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::preprocess;
@@ -76,9 +77,4 @@ pub fn thumbnail(photo: &Image) -> Result<String> {
         .encode(small.data(), small.width(), small.height(), ExtendedColorType::Rgb8)
         .map_err(|e| Error::Internal(format!("a thumbnail: {e}")))?;
     Ok(format!("data:image/jpeg;base64,{}", STANDARD.encode(jpeg)))
-}
-
-/// `text` as it may stand in HTML.
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

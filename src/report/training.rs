@@ -203,7 +203,7 @@ fn short(value: f64) -> String {
         return "0".into();
     }
     let digits = value.abs().log10().floor();
-    if !(-5.0..9.0).contains(&digits) {
+    if !(-4.0..9.0).contains(&digits) {
         return format!("{value:.2e}");
     }
     let text = format!("{value:.*}", (3.0 - digits).max(0.0) as usize);

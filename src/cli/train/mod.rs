@@ -1,3 +1,5 @@
-//! What the commands of `ocellus train` share.
+//! What the commands that train share: features kept on disk, states to go on from, progress.
 
 pub mod cells;
+pub mod progress;
+pub mod store;

@@ -1,4 +1,4 @@
-//! What is told of a training of cells: a line or a record an epoch, the summary, the page.
+//! What is told of a training of cells: the record, the summary, the page.
 
 use super::{Chart, ClassRow, Confusion, Curve, Mistake, Training};
 use crate::cells::Cells;
@@ -15,21 +15,6 @@ const SIDE: u32 = 480;
 /// A cell with a label too many, and one with a label too few.
 const TOO_MANY: Rgb<u8> = Rgb([255, 140, 0]);
 const TOO_FEW: Rgb<u8> = Rgb([230, 30, 60]);
-
-/// A line about an epoch of `epochs` at most; `left` in seconds.
-pub fn epoch_line(epoch: &Epoch, epochs: usize, left: f64) -> String {
-    let Epoch { epoch, loss, held_back_loss, f1 } = epoch;
-    format!("epoch {epoch}/{epochs}  loss {loss:.4}  held back: loss {held_back_loss:.4}, F1 {f1:.3}  {left:.0} s left at most")
-}
-
-/// The record of an epoch; `left` in seconds.
-pub fn epoch_record(epoch: &Epoch, left: f64) -> Result<String> {
-    let Epoch { epoch, loss, held_back_loss, f1 } = epoch;
-    json::write(&json!({
-        "schema": json::SCHEMA, "type": "epoch", "status": "ok", "epoch": epoch, "loss": loss,
-        "held_back_loss": held_back_loss, "f1": f1, "seconds_left": left.round(),
-    }))
-}
 
 /// The record of a training that is done: the network's file and figures on the pictures held back.
 pub fn record(out: &str, cells: &Cells, figures: &Figures, best: Option<Epoch>, pictures: usize) -> Result<String> {

@@ -120,7 +120,7 @@ fn numbers_are_short() {
     for (value, expected) in cases {
         assert_eq!(short(value), expected);
     }
-    assert_eq!((short(-0.5), short(f64::NAN), short(1e-7)), (text("-0.5"), text("–"), text("1.00e-7")));
+    assert_eq!((short(-0.5), short(f64::NAN), short(2.345e-5)), (text("-0.5"), text("–"), text("2.35e-5")));
 }
 
 proptest! {

@@ -173,7 +173,7 @@ impl<'a> Fine<'a> {
             return None;
         }
         let back = pose.map.inverse();
-        let area = grown(&pose.rect(template.size), AROUND);
+        let area = pose.rect(template.size).grown(AROUND);
         let (mut foreign, mut claimed) = (0.0, Vec::new());
         let clip = |v: f32, n: usize| v.clamp(0.0, n as f32) as usize;
         for y in clip(area.y1, self.edges.height)..clip(area.y2, self.edges.height) {
@@ -204,9 +204,4 @@ impl<'a> Fine<'a> {
 /// How much less of a template with texture has to be there.
 fn patience(template: &Template) -> f32 {
     if template.textured { 0.65 } else { 1.0 }
-}
-
-/// A box with `by` more pixels on each side.
-fn grown(r: &Rect, by: f32) -> Rect {
-    Rect { x1: r.x1 - by, y1: r.y1 - by, x2: r.x2 + by, y2: r.y2 + by }
 }

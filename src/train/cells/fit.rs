@@ -1,18 +1,18 @@
 //! The training of a head, an epoch at a time.
 
 use super::figures::Figures;
-use super::head::{Head, NAMES, Sizes, defect, flat, tensor};
+use super::head::{Head, Sizes, tensor};
 use super::layout;
 use super::look::{Seen, Trunk};
 use super::network;
 use crate::cells::Cells;
 use crate::error::{Error, Result};
 use crate::postprocess::yolic::{self, Rule};
-use crate::train::adamw::AdamW;
-use crate::train::checkpoint;
+use crate::tensor::Tensor as Values;
+use crate::train::{Epoch as Told, internal};
 use candle_core::Tensor;
 use fastrand::Rng;
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Share of the pictures that is not learned from but tells when to stop.
 const HELD_BACK: f64 = 0.15;
@@ -23,6 +23,11 @@ const BATCH: usize = 32;
 /// Rate of the first step; it falls to zero along a half cosine.
 const RATE: f64 = 2e-3;
 const DECAY: f64 = 1e-2;
+/// Longest gradient of a step.
+const LONGEST: f64 = 10.0;
+/// Keys of the best weights and of the epochs in a state.
+const BEST: &str = "best/";
+const EPOCHS: &str = "epochs";
 /// Share of the cell layer's outputs left out at a step.
 const DROPOUT: f32 = 0.1;
 /// How much more a label that is there counts than one that is not: most cells are empty.
@@ -40,7 +45,7 @@ pub struct Example {
 }
 
 /// What an epoch came to.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Epoch {
     /// Its number, from 1.
     pub epoch: usize,
@@ -61,14 +66,6 @@ pub struct Answer {
     pub scores: Vec<f32>,
 }
 
-/// What is noted beside the arrays of a saved state.
-#[derive(Debug, Serialize, Deserialize)]
-struct Notes {
-    about: String,
-    steps: u32,
-    epochs: Vec<Epoch>,
-}
-
 /// A training under way.
 #[derive(Debug)]
 pub struct Fit<'a> {
@@ -80,8 +77,7 @@ pub struct Fit<'a> {
     held_back: Vec<usize>,
     mirror: Option<Vec<usize>>,
     head: Head,
-    optimiser: AdamW,
-    best: Vec<Vec<f32>>,
+    best: BTreeMap<String, Values>,
     epochs: Vec<Epoch>,
     most_epochs: usize,
     seed: u64,
@@ -113,8 +109,7 @@ impl<'a> Fit<'a> {
             learned.iter().filter_map(|&i| examples.get(i)?.looks.first()).map(|(seen, _)| seen).collect();
         let head = Head::new(sizes, &trunk.fine, &plain, &mut rng)?;
         Ok(Fit {
-            optimiser: AdamW::new(&head.weights, DECAY).map_err(defect)?,
-            best: head.values()?,
+            best: head.weights.values()?,
             trunk,
             cells,
             examples,
@@ -146,7 +141,7 @@ impl<'a> Fit<'a> {
     }
 
     /// Learns from each picture once, in one of its looks.
-    pub fn epoch(&mut self) -> Result<Epoch> {
+    pub fn epoch(&mut self) -> Result<Told> {
         let number = self.epochs.len();
         // Of its own for each epoch: a training that goes on draws what it would have drawn.
         let mut rng = Rng::with_seed(self.seed ^ (number as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
@@ -167,20 +162,24 @@ impl<'a> Fit<'a> {
             let drop = self.head.dropout(seen.len(), DROPOUT, &mut rng)?;
             let logits = self.head.logits(&seen, Some(&drop))?;
             let truth = self.target(bits, seen.len())?;
-            let loss = loss(&logits, &truth).map_err(defect)?;
-            let gradients = loss.backward().map_err(defect)?;
-            let decayed = |i: usize| NAMES.get(i).is_some_and(|name| !name.ends_with("bias"));
-            self.optimiser.step(&self.head.weights, &gradients, rate, decayed).map_err(defect)?;
-            sum += f64::from(loss.to_scalar::<f32>().map_err(defect)?) * seen.len() as f64;
+            let loss = loss(&logits, &truth).map_err(internal)?;
+            let gradients = loss.backward().map_err(internal)?;
+            let gradients = self.head.weights.gradients(&gradients)?;
+            self.head.weights.step(&gradients, rate, DECAY, LONGEST)?;
+            sum += f64::from(loss.to_scalar::<f32>().map_err(internal)?) * seen.len() as f64;
         }
         let (held_back_loss, figures) = self.judge()?;
         let loss = sum / order.len().max(1) as f64;
-        let epoch = Epoch { epoch: number + 1, loss, held_back_loss, f1: figures.micro_f1() };
-        if self.best().is_none_or(|best| epoch.f1 > best.f1) {
-            self.best = self.head.values()?;
+        // As a state keeps them: a training that goes on must compare the same numbers.
+        let kept = |v: f64| f64::from(v as f32);
+        let f1 = kept(figures.micro_f1());
+        let epoch = Epoch { epoch: number + 1, loss: kept(loss), held_back_loss: kept(held_back_loss), f1 };
+        let best = self.best().is_none_or(|best| epoch.f1 > best.f1);
+        if best {
+            self.best = self.head.weights.values()?;
         }
         self.epochs.push(epoch);
-        Ok(epoch)
+        Ok(Told { number: epoch.epoch, of: self.most_epochs, loss: epoch.loss, metric: epoch.f1, best })
     }
 
     fn truth(&self, example: &Example, mirrored: bool) -> Vec<bool> {
@@ -213,7 +212,7 @@ impl<'a> Fit<'a> {
             let seen: Vec<&Seen> = part.iter().map(|(_, _, seen)| *seen).collect();
             let truth = self.target(part.iter().flat_map(|(_, e, _)| e.bits.clone()).collect(), part.len())?;
             let loss = loss(&self.head.logits(&seen, None)?, &truth).and_then(|l| l.to_scalar::<f32>());
-            sum += f64::from(loss.map_err(defect)?) * part.len() as f64;
+            sum += f64::from(loss.map_err(internal)?) * part.len() as f64;
             for ((_, example, _), scores) in part.iter().zip(self.head.scores(&seen)?) {
                 figures.add(&read(&scores, self.cells), &example.bits);
             }
@@ -223,7 +222,7 @@ impl<'a> Fit<'a> {
 
     /// Goes back to the best head and tells how well it does on the pictures held back.
     pub fn finish(&mut self) -> Result<(Figures, Vec<Answer>)> {
-        self.head.set(&self.best)?;
+        self.head.weights.set_values(&self.best)?;
         let (_, figures) = self.judge()?;
         let mut answers = Vec::new();
         for part in self.held_back() {
@@ -239,53 +238,31 @@ impl<'a> Fit<'a> {
         network::onnx(self.trunk, &self.head, self.cells)
     }
 
-    /// The state after the last epoch. `about` tells what it belongs to: see [`Fit::restore`].
-    pub fn save(&self, about: &str) -> Result<Vec<u8>> {
-        let notes = Notes { about: about.into(), steps: self.optimiser.steps, epochs: self.epochs.clone() };
-        let notes = serde_json::to_string(&notes).map_err(|e| Error::Internal(format!("a training's state: {e}")))?;
-        let mut arrays = Vec::new();
-        for (i, name) in NAMES.iter().enumerate() {
-            let tensors = [
-                ("weight", self.head.weights.get(i).map(|w| w.as_tensor())),
-                ("first", self.optimiser.first.get(i)),
-                ("second", self.optimiser.second.get(i)),
-            ];
-            for (kind, tensor) in tensors.into_iter().filter_map(|(kind, t)| t.map(|t| (kind, t))) {
-                arrays.push((format!("{kind}.{name}"), flat(tensor)?));
-            }
-            arrays.extend(self.best.get(i).map(|best| (format!("best.{name}"), best.clone())));
-        }
-        checkpoint::encode(notes, &arrays)
+    /// The state after the last epoch.
+    pub fn state(&self) -> Result<BTreeMap<String, Values>> {
+        let mut state = self.head.weights.state()?;
+        state.extend(self.best.iter().map(|(name, value)| (format!("{BEST}{name}"), value.clone())));
+        let rows = self.epochs.iter().flat_map(|e| [e.loss as f32, e.held_back_loss as f32, e.f1 as f32]).collect();
+        state.insert(EPOCHS.into(), Values::new(vec![self.epochs.len(), 3], rows)?);
+        Ok(state)
     }
 
-    /// Goes on from a state that [`Fit::save`] wrote about the same thing.
+    /// Goes on from a [`Fit::state`] of a training with the same examples and settings.
     ///
     /// # Errors
-    /// Why the state cannot be used; the training is then as it was.
-    pub fn restore(&mut self, state: &[u8], about: &str) -> Result<(), String> {
-        let (notes, mut arrays) = checkpoint::decode(state)?;
-        let notes: Notes = serde_json::from_str(&notes).map_err(|e| format!("damaged: {e}"))?;
-        if notes.about != about {
-            return Err("it is of a training with other pictures, labels, cells or options".into());
-        }
-        let shapes: Vec<Vec<usize>> = self.head.weights.iter().map(|w| w.dims().to_vec()).collect();
-        let mut all = |kind: &str| {
-            let array = |(name, shape): (&&str, &Vec<usize>)| {
-                let key = format!("{kind}.{name}");
-                let found = arrays.remove(&key).filter(|a| a.len() == shape.iter().product::<usize>());
-                found.ok_or_else(|| format!("its array {key} is missing or of another size"))
-            };
-            NAMES.iter().zip(&shapes).map(array).collect::<Result<Vec<_>, String>>()
+    /// A state of something else.
+    pub fn restore(&mut self, state: &BTreeMap<String, Values>) -> Result<()> {
+        self.head.weights.restore(state)?;
+        let best = state.iter().filter_map(|(name, value)| Some((name.strip_prefix(BEST)?.to_string(), value.clone())));
+        self.best = best.collect();
+        let rows = state.get(EPOCHS).map(|v| v.data()).unwrap_or_default();
+        let row = |(i, row): (usize, &[f32])| match *row {
+            [loss, held_back, f1] => {
+                Some(Epoch { epoch: i + 1, loss: loss.into(), held_back_loss: held_back.into(), f1: f1.into() })
+            }
+            _ => None,
         };
-        let (weights, first, second, best) = (all("weight")?, all("first")?, all("second")?, all("best")?);
-        let tensors = |values: Vec<Vec<f32>>| {
-            values.into_iter().zip(&shapes).map(|(v, s)| tensor(v, s)).collect::<Result<Vec<_>>>()
-        };
-        let moments = tensors(first).and_then(|first| Ok((first, tensors(second)?))).map_err(|e| e.one_line())?;
-        self.head.set(&weights).map_err(|e| e.one_line())?;
-        (self.optimiser.first, self.optimiser.second) = moments;
-        self.optimiser.steps = notes.steps;
-        (self.best, self.epochs) = (best, notes.epochs);
+        self.epochs = rows.chunks(3).enumerate().filter_map(row).collect();
         Ok(())
     }
 }

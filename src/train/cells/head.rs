@@ -6,10 +6,14 @@
 
 use super::layout::Pooling;
 use super::look::{Channels, Seen};
-use crate::error::{Error, Result};
-use candle_core::{Device, Tensor, Var};
+use crate::error::Result;
+use crate::tensor::Tensor as Values;
+use crate::train::internal;
+use crate::train::weights::Weights;
+use candle_core::{Device, Tensor};
 use fastrand::Rng;
 use half::f16;
+use std::collections::BTreeMap;
 
 /// Outputs of the layer on squares; chosen on made sets, as the sizes below.
 const SQUARE_WIDTH: usize = 96;
@@ -19,11 +23,6 @@ const WHOLE_WIDTH: usize = 32;
 const CELL_WIDTH: usize = 64;
 /// A channel that hardly varies is divided by no less than this.
 const LEAST_SPREAD: f32 = 1e-3;
-
-/// Whatever candle refuses is a defect of ours: all shapes are made here.
-pub(super) fn defect(error: candle_core::Error) -> Error {
-    Error::Internal(format!("training: {error}"))
-}
 
 /// Mean and standard deviation of each channel: (value - mean) / spread goes into the head.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,7 +59,7 @@ impl Scale {
     }
 }
 
-/// Names of the weights, in the order of [`Head::weights`].
+/// Names of the weights.
 pub(super) const NAMES: [&str; 10] = [
     "square.weight",
     "square.bias",
@@ -110,7 +109,9 @@ pub(super) struct Head {
     pub squares: Scale,
     pub deep: Scale,
     pub whole: Scale,
-    pub weights: Vec<Var>,
+    pub weights: Weights,
+    /// What the weights are computed with, in the order of [`NAMES`].
+    parts: Vec<Tensor>,
     pooling: Tensor,
 }
 
@@ -120,7 +121,7 @@ impl Head {
         let Channels { square, deep, whole } = sizes.channels;
         let shapes = sizes.shapes();
         let last = shapes.len() - 1;
-        let mut weights = Vec::new();
+        let (mut weights, mut parts) = (Weights::default(), Vec::new());
         for (i, shape) in shapes.into_iter().enumerate() {
             // He et al. 2015 for layers with a ReLU behind them; biases begin at zero. The three parts of the cell layer add up.
             let inputs = match NAMES[i] {
@@ -130,7 +131,7 @@ impl Head {
             };
             let bound = if inputs == 0 { 0.0 } else { (6.0 / inputs as f32).sqrt() * if i + 1 >= last { 0.5 } else { 1.0 } };
             let values: Vec<f32> = (0..shape.iter().product()).map(|_| bound * (2.0 * rng.f32() - 1.0)).collect();
-            weights.push(variable(values, &shape)?);
+            parts.push(weights.add(NAMES[i], &shape, values)?);
         }
         Ok(Head {
             sizes,
@@ -138,6 +139,7 @@ impl Head {
             deep: Scale::of(deep, examples.iter().map(|s| &s.deep[..])),
             whole: Scale::of(whole, examples.iter().map(|s| &s.whole[..])),
             weights,
+            parts,
             pooling: tensor(pooling.weights.clone(), &[sizes.cells, sizes.squares])?,
         })
     }
@@ -155,7 +157,7 @@ impl Head {
         let fine = tensor(fine, &[b * squares, channels.square])?;
         let deep = tensor(deep, &[b * cells, channels.deep])?;
         let whole = tensor(whole, &[b, channels.whole])?;
-        let w: Vec<&Tensor> = self.weights.iter().map(Var::as_tensor).collect();
+        let w: Vec<&Tensor> = self.parts.iter().collect();
         let run = || {
             let fine = fine.matmul(w[0])?.broadcast_add(w[1])?.relu()?.reshape((b, squares, SQUARE_WIDTH))?;
             let pooling = self.pooling.broadcast_as((b, cells, squares))?.contiguous()?;
@@ -168,7 +170,7 @@ impl Head {
             }
             hidden.reshape((b * cells, CELL_WIDTH))?.matmul(w[8])?.reshape((b, cells, width))?.broadcast_add(w[9])
         };
-        run().map_err(defect)
+        run().map_err(internal)
     }
 
     /// Random factors for `logits`: 0 for a share of `rate`, the others so that the mean stays 1.
@@ -180,35 +182,18 @@ impl Head {
 
     /// The scores of pictures, 0 to 1: for each N x (M + 1) values.
     pub fn scores(&self, batch: &[&Seen]) -> Result<Vec<Vec<f32>>> {
-        let logits = self.logits(batch, None)?.flatten_from(1).and_then(|t| t.to_vec2::<f32>()).map_err(defect)?;
+        let logits = self.logits(batch, None)?.flatten_from(1).and_then(|t| t.to_vec2::<f32>()).map_err(internal)?;
         let sigmoid = |row: Vec<f32>| row.into_iter().map(|v| 1.0 / (1.0 + (-v).exp())).collect();
         Ok(logits.into_iter().map(sigmoid).collect())
     }
 
-    /// The values of all weights, in the order of [`NAMES`].
-    pub fn values(&self) -> Result<Vec<Vec<f32>>> {
-        self.weights.iter().map(|w| flat(w.as_tensor())).collect()
-    }
-
-    /// Sets all weights, in the order of [`NAMES`].
-    pub fn set(&self, values: &[Vec<f32>]) -> Result<()> {
-        for (weight, values) in self.weights.iter().zip(values) {
-            weight.set(&tensor(values.clone(), weight.dims())?).map_err(defect)?;
-        }
-        Ok(())
+    /// The values of a weight, rows first.
+    pub fn value(values: &BTreeMap<String, Values>, name: &str) -> Vec<f32> {
+        values.get(name).map(|v| v.data().to_vec()).unwrap_or_default()
     }
 }
 
 /// A tensor of f32 values.
 pub(super) fn tensor(values: Vec<f32>, shape: &[usize]) -> Result<Tensor> {
-    Tensor::from_vec(values, shape, &Device::Cpu).map_err(defect)
-}
-
-fn variable(values: Vec<f32>, shape: &[usize]) -> Result<Var> {
-    Var::from_tensor(&tensor(values, shape)?).map_err(defect)
-}
-
-/// The values of a tensor, rows first.
-pub(super) fn flat(tensor: &Tensor) -> Result<Vec<f32>> {
-    tensor.flatten_all().and_then(|t| t.to_vec1()).map_err(defect)
+    Tensor::from_vec(values, shape, &Device::Cpu).map_err(internal)
 }

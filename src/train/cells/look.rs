@@ -8,6 +8,7 @@ use crate::image::Image;
 use crate::models::Model;
 use crate::models::manifest::{Fit, InputSpec};
 use crate::preprocess;
+use crate::tensor::Tensor;
 use crate::tasks::inspect::light::relight;
 use fastrand::Rng;
 use half::f16;
@@ -27,6 +28,21 @@ pub struct Seen {
     pub deep: Vec<f16>,
     /// The pooled features of the whole picture.
     pub whole: Vec<f16>,
+}
+
+impl Seen {
+    /// Its three parts, to be kept.
+    pub fn tensors(&self) -> Result<Vec<Tensor>> {
+        let floats = |part: &Vec<f16>| Tensor::new(vec![part.len()], part.iter().map(|v| v.to_f32()).collect());
+        [&self.squares, &self.deep, &self.whole].into_iter().map(floats).collect()
+    }
+
+    /// What [`Seen::tensors`] gave; `None` for anything else.
+    pub fn from_tensors(parts: &[Tensor]) -> Option<Self> {
+        let halves = |part: &Tensor| part.data().iter().map(|&v| f16::from_f32(v)).collect();
+        let [squares, deep, whole] = parts else { return None };
+        Some(Seen { squares: halves(squares), deep: halves(deep), whole: halves(whole) })
+    }
 }
 
 /// The frozen part of the network.

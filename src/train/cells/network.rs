@@ -1,10 +1,10 @@
 //! The ONNX file: trunk and head in one graph, the scaling of the features folded into the layers behind it.
 
-use super::head::{Head, Scale, Sizes};
+use super::head::{Head, NAMES, Scale, Sizes};
 use super::look::{TAPS, Trunk};
 use crate::cells::Cells;
 use crate::engine::{Attribute, Network};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Name of the one output: 1 x (N * (M + 1)) scores, 0 to 1, the cells one after the other, background last in each.
 const OUTPUT: &str = "scores";
@@ -25,9 +25,9 @@ fn folded(scale: &Scale, weights: &[f32], bias: &[f32]) -> (Vec<f32>, Vec<f32>) 
 /// The file of a trained head on its trunk.
 pub(super) fn onnx(trunk: &Trunk, head: &Head, cells: &Cells) -> Result<Vec<u8>> {
     let Sizes { channels, cells: count, width, .. } = head.sizes;
-    let values: [Vec<f32>; 10] =
-        head.values()?.try_into().map_err(|_| Error::Internal("the head has other weights than expected".into()))?;
-    let [w_square, b_square, w_whole, b_whole, from_squares, from_deep, from_whole, b_cell, w_last, b_last] = values;
+    let values = head.weights.values()?;
+    let [w_square, b_square, w_whole, b_whole, from_squares, from_deep, from_whole, b_cell, w_last, b_last] =
+        NAMES.map(|name| Head::value(&values, name));
     let (w_square, b_square) = folded(&head.squares, &w_square, &b_square);
     let (w_whole, b_whole) = folded(&head.whole, &w_whole, &b_whole);
     let hidden = b_cell.len() / count.max(1);

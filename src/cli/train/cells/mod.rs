@@ -6,13 +6,14 @@ mod features;
 use crate::cells::Cells;
 use crate::cli::batch::Options;
 use crate::cli::label::pictures;
+use crate::cli::train::progress::{Progress, other_run};
+use crate::cli::train::store::{Precision, Store};
 use crate::cli::{Outcome, output};
 use crate::error::{Error, Result};
 use crate::models;
 use crate::report::training::{self, cells as report};
 use crate::train::cells::{Answer, Epoch, Figures, Fit, Trunk, mirrored_cells, read};
 use check::{Faults, Labelled};
-use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -53,9 +54,7 @@ pub fn train(job: &Job) -> Result<Outcome> {
         output::note(&format!("warning: no cell of any picture has the label {}", unseen.join(", ")));
     }
 
-    let work = PathBuf::from(format!("{}.work", job.out.display()));
-    let kept = job.cache.clone().unwrap_or_else(|| work.join("features"));
-    [&work, &kept].into_iter().try_for_each(|folder| output::check_folder(folder))?;
+    let store = Store::open(job.cache.as_deref(), &job.out, Precision::Half)?;
     let models::Found::Described(model) = models::find(TRUNK)? else {
         return Err(Error::model(TRUNK, "is not in this build"));
     };
@@ -63,25 +62,22 @@ pub fn train(job: &Job) -> Result<Outcome> {
     let mirror = mirrored_cells(&cells).is_some();
     let about = about(job, &cells, &model.bytes, mirror);
     let looks = (mirror, MORE_LOOKS);
-    let (examples, hash) = features::look(&labelled, &trunk, &about, looks, &kept, job.options, &mut faults)?;
+    let (examples, hash) = features::look(&labelled, &trunk, &about, looks, &store, job.options, &mut faults)?;
     stop_at(&faults)?;
 
     let mut fit = Fit::new(&trunk, &cells, &examples, job.epochs, job.seed)?;
-    let state = work.join("state.safetensors");
     let about = whole_about(job, &about, &hash, &labelled);
-    if job.resume && state.exists() {
-        let bytes = std::fs::read(&state).map_err(|e| Error::io(&state, "read", e))?;
-        fit.restore(&bytes, &about).map_err(|why| {
-            Error::Input(format!("{}: {why}; train without --resume to begin anew", state.display()))
-        })?;
+    if let Some((state, note)) = store.state().filter(|_| job.resume) {
+        if note != about {
+            return Err(other_run(store.folder()));
+        }
+        fit.restore(&state)?;
     }
-    let began = Instant::now();
-    let before = fit.epochs().len();
+    let progress = Progress::new("f1", fit.epochs().len(), job.options.quiet, job.json);
     while !fit.is_done() {
         let epoch = fit.epoch()?;
-        output::write_file(&state, &fit.save(&about)?)?;
-        let spent = began.elapsed().as_secs_f64() / (epoch.epoch - before).max(1) as f64;
-        tell(job, &epoch, spent * job.epochs.saturating_sub(epoch.epoch) as f64)?;
+        store.put_state(&fit.state()?, &about)?;
+        progress.epoch(&epoch)?;
     }
 
     let (figures, answers) = fit.finish()?;
@@ -98,8 +94,7 @@ pub fn train(job: &Job) -> Result<Outcome> {
     ];
     let page = training::page(&report::training(&cells, fit.epochs(), best, &figures, facts, mistakes));
     output::write_file(&job.report, page.as_bytes())?;
-    // What remains is of no use to anyone; if it cannot be removed, nothing is lost.
-    let _ = std::fs::remove_dir_all(&work);
+    store.finish();
     finish(job, &cells, &figures, fit.best(), examples.len())
 }
 
@@ -114,29 +109,16 @@ fn stop_at(faults: &Faults) -> Result<()> {
 
 /// What the features of a picture depend on, beside the picture.
 fn about(job: &Job, cells: &Cells, model: &[u8], mirror: bool) -> String {
-    let model = features::hex(Sha256::new().chain_update(model));
+    let model = models::sha256_hex(model);
     let looks = format!("looks {MORE_LOOKS} mirrored {mirror} size {:?}", job.size);
     format!("{} {looks} {model} {}", env!("CARGO_PKG_VERSION"), cells.to_json())
 }
 
 /// What a training depends on.
 fn whole_about(job: &Job, about: &str, pictures: &str, labelled: &[Labelled]) -> String {
-    let mut hash = Sha256::new().chain_update(about).chain_update(pictures);
-    hash.update(format!("{} {}", job.epochs, job.seed));
-    for one in labelled {
-        hash.update(one.bits.iter().map(|&b| u8::from(b)).collect::<Vec<_>>());
-    }
-    features::hex(hash)
-}
-
-fn tell(job: &Job, epoch: &Epoch, left: f64) -> Result<()> {
-    if job.json {
-        return output::line(&report::epoch_record(epoch, left)?);
-    }
-    if !job.options.quiet {
-        output::note(&report::epoch_line(epoch, job.epochs, left));
-    }
-    Ok(())
+    let bits: Vec<u8> = labelled.iter().flat_map(|one| one.bits.iter().map(|&b| u8::from(b))).collect();
+    let settings = format!("{} {}", job.epochs, job.seed);
+    Store::key(&[about.as_bytes(), pictures.as_bytes(), settings.as_bytes(), &bits])
 }
 
 /// The pictures held back with most wrong bits, drawn.
