@@ -9,6 +9,7 @@ mod commands;
 mod dedup;
 mod detection;
 mod evaluation;
+mod hazards;
 mod label;
 mod masks;
 mod output;

@@ -17,7 +17,8 @@ pub struct Manifest {
 pub struct ModelInfo {
     /// Its name on the command line and in recipes; the cargo feature is `model-<id>`.
     pub id: String,
-    /// What it is for: `features`, `detect`, `person-mask`, `text-detection`, `text-recognition` or `text-orientation`.
+    /// What it is for: `features`, `detect`, `person-mask`, `text-detection`, `text-recognition`, `text-orientation`
+    /// or `cells`.
     pub task: String,
     /// One line on what it computes.
     pub description: String,
@@ -124,6 +125,8 @@ pub struct OutputSpec {
     pub end_to_end: String,
     /// The mask prototypes beside either of these, shape 1 x coefficients x H/4 x W/4.
     pub prototypes: String,
+    /// The scores of cells of interest, or the values before the sigmoid, shape 1 x (cells * (labels + 1)).
+    pub cells: String,
     /// A map of how much each pixel belongs to the object, 0 to 1, shape 1 x 1 x H x W.
     pub mask: String,
     /// A map of how much each pixel is text, 0 to 1, shape 1 x 1 x H x W.

@@ -1,6 +1,6 @@
 //! Speaking with the server: one request after the other from each of several threads, tried again while that may help.
 
-use super::resolve::Names;
+use super::agent::agent;
 use super::shapes::{self, Found};
 use super::wire::{self, Ask, Picture, Refusal, Wanted, cut};
 use crate::error::{Error, Result};
@@ -9,8 +9,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use ureq::http::{HeaderValue, Response, Uri, header};
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
-use ureq::unversioned::transport::DefaultConnector;
+use ureq::tls::{Certificate, PemItem, RootCerts};
 use ureq::{Agent, Body, Timeout};
 
 /// The header that the key goes in.
@@ -27,9 +26,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
 /// How often a request is tried that the server fails at: GPU memory may be free a little later.
 const TRIES_AFTER_CRASH: u32 = 3;
-
-/// The server closes connections that were idle for five seconds; they are not used up to then.
-const MOST_IDLE: Duration = Duration::from_secs(3);
 
 /// A key of the server. It is never shown.
 #[derive(Clone)]
@@ -132,24 +128,7 @@ impl Client {
             Some(pem) => RootCerts::from(certificates(pem)?),
             None => RootCerts::WebPki,
         };
-        let config = Agent::config_builder()
-            // Pictures go where --server says and nowhere else, whatever the environment or an answer may say.
-            .proxy(None)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .http_status_as_error(false)
-            .tls_config(TlsConfig::builder().root_certs(roots).build())
-            .timeout_resolve(Some(options.connect))
-            .timeout_connect(Some(options.connect))
-            .timeout_global(Some(options.timeout))
-            .max_idle_age(MOST_IDLE)
-            .user_agent(concat!("ocellus/", env!("CARGO_PKG_VERSION")));
-        // See there.
-        let agent = if cfg!(all(target_env = "gnu", target_feature = "crt-static")) {
-            Agent::with_parts(config.build(), DefaultConnector::default(), Names)
-        } else {
-            Agent::new_with_config(config.build())
-        };
+        let agent = agent(roots, options.connect, options.timeout);
         Ok(Client { agent, options, base, unanswered: AtomicU32::new(0), ended: OnceLock::new() })
     }
 

@@ -1,15 +1,19 @@
 //! The client of a labelling server (X-AnyLabeling-Server) on another machine: pictures and prompts go there, objects come
-//! back. Nothing else in the crate speaks to a network, and this does so only with the server that it is given.
+//! back. And the webhook that is told of hazards. Nothing else in the crate speaks to a network, and this does so only with
+//! the machine that it is given.
 
+mod agent;
 mod client;
 mod exemplar;
 mod prompts;
 mod resolve;
 mod shapes;
+mod webhook;
 mod wire;
 
 pub use client::{Client, Failure, Key, Options};
 pub use exemplar::{Widened, with_exemplars};
 pub use prompts::Prompts;
 pub use shapes::{Found, LeftOut};
+pub use webhook::Webhook;
 pub use wire::{Ask, Picture, Wanted, mime};

@@ -68,6 +68,24 @@ impl Canvas {
         }
     }
 
+    /// Tints the pixels whose centres lie in a polygon (even-odd rule); `opacity` is 0 to 1.
+    pub fn tint(&mut self, corners: &[(f32, f32)], colour: Rgb<u8>, opacity: f32) {
+        let (width, height) = (self.picture.width() as f32, self.picture.height());
+        for y in 0..height {
+            let line = y as f32 + 0.5;
+            let edges = corners.iter().zip(corners.iter().cycle().skip(1));
+            let crossing = |(a, b): (&(f32, f32), &(f32, f32))| {
+                ((a.1 > line) != (b.1 > line)).then(|| a.0 + (line - a.1) / (b.1 - a.1) * (b.0 - a.0))
+            };
+            let mut at: Vec<f32> = edges.filter_map(crossing).collect();
+            at.sort_by(f32::total_cmp);
+            for span in at.chunks_exact(2) {
+                let ends = [span[0], span[1]].map(|x| (x - 0.5).ceil().clamp(0.0, width) as u32);
+                (ends[0]..ends[1]).for_each(|x| blend(self.picture.get_pixel_mut(x, y), colour.0, opacity));
+            }
+        }
+    }
+
     /// Letters of `size` pixels on a plate of `colour` with its upper left corner at `at`, moved inside the picture if need
     /// be; black or white, whichever is read more easily.
     /// What is wider than the picture is written smaller, and cut if it still is.
@@ -104,7 +122,8 @@ impl Canvas {
         found.unwrap_or((&self.fonts[self.fonts.len() - 1], GlyphId(0)))
     }
 
-    fn text_width(&self, size: f32, text: &str) -> f32 {
+    /// The width of a text in letters of `size` pixels.
+    pub fn text_width(&self, size: f32, text: &str) -> f32 {
         let advance = |c| {
             let (font, id) = self.glyph(c);
             font.as_scaled(PxScale::from(size)).h_advance(id)

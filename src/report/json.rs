@@ -1,16 +1,20 @@
 //! JSON Lines: one record an input, in input order, failures as records too. Boxes are `[x1, y1, x2, y2]` in source
 //! pixels after EXIF orientation.
 
+use crate::cells::Cells;
 use crate::error::{Error, Result};
 use crate::models::manifest::ModelInfo;
 use crate::postprocess::detection::Detection;
+use crate::postprocess::yolic::Seen;
 use crate::recipe::{Align, Folder};
 use crate::report::detections;
 use crate::report::duplicates::{Group, Member, Totals};
+use crate::report::hazards::{self, Look};
 use crate::tasks::dedup::hash::Bits;
 use crate::tasks::inspect::{Defect, Inspection, RegionResult, Verdict};
 use crate::tasks::mask::Summary;
 use crate::tasks::ocr::Line;
+use crate::zones::{self, Fired, Hit};
 use serde::Serialize;
 use serde_json::json;
 
@@ -119,6 +123,32 @@ pub fn detect(
         ms: (ms * 100.0).round() / 100.0,
     });
     record("detect", path, body)
+}
+
+/// A record of `ocellus hazard`; the result comes with the milliseconds that it took. Cells that are empty are left out.
+pub fn hazard(path: &str, cells: &Cells, result: std::result::Result<(&Look, f64), &Error>) -> Result<String> {
+    let seen = |s: &Seen| json!({"label": detections::label(&cells.labels, s.label), "score": round(s.score, 4)});
+    let body = result.map(|(look, ms)| {
+        let cell = |(i, found): (usize, &Vec<Seen>)| {
+            (!found.is_empty()).then(|| json!({"cell": i + 1, "labels": found.iter().map(seen).collect::<Vec<_>>()}))
+        };
+        let mut body = serde_json::Map::new();
+        if let Some(fired) = &look.fired {
+            let hit = |h: &Hit| {
+                let label = detections::label(&cells.labels, h.seen.label);
+                json!({"cell": h.cell, "label": label, "score": round(h.seen.score, 4)})
+            };
+            let rule = |f: &Fired| {
+                json!({"name": f.name, "action": hazards::action(f.action), "hits": f.hits.iter().map(hit).collect::<Vec<_>>()})
+            };
+            body.insert("verdict".into(), hazards::verdict(zones::verdict(fired)).into());
+            body.insert("rules".into(), fired.iter().map(rule).collect());
+        }
+        body.insert("cells".into(), look.found.iter().enumerate().filter_map(cell).collect());
+        body.insert("ms".into(), ((ms * 100.0).round() / 100.0).into());
+        body
+    });
+    record("hazard", path, body)
 }
 
 /// A record of `ocellus ocr`; the result comes with the milliseconds that it took.

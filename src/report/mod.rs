@@ -4,6 +4,7 @@ pub mod applied;
 pub mod detections;
 pub mod draw;
 pub mod duplicates;
+pub mod hazards;
 pub mod heat;
 pub mod json;
 pub mod labels;

@@ -4,6 +4,7 @@ pub mod dedup;
 pub mod detect;
 pub mod embed;
 pub mod evaluate;
+pub mod hazard;
 pub mod inspect;
 pub mod label;
 pub mod mask;

@@ -6,6 +6,7 @@ mod dedup_hash;
 mod detect;
 mod embed;
 mod evaluate;
+mod hazard;
 mod inspect;
 mod label_apply;
 mod label_check;
@@ -51,6 +52,8 @@ pub enum Command {
     Evaluate(evaluate::Evaluate),
     /// Find objects.
     Detect(detect::Detect),
+    /// Look at cells of interest.
+    Hazard(hazard::HazardCommand),
     /// Find duplicate photographs.
     Dedup(dedup::Dedup),
     /// Hold two photographs against each other.
@@ -91,6 +94,7 @@ pub fn run(command: Command) -> Result<Outcome> {
         Command::Inspect(c) => c.run(),
         Command::Evaluate(c) => c.run(),
         Command::Detect(c) => c.run(),
+        Command::Hazard(c) => c.run(),
         Command::Dedup(c) => c.run(),
         Command::DedupCompare(c) => c.run(),
         Command::DedupHash(c) => c.run(),
