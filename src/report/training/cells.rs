@@ -18,9 +18,7 @@ const TOO_FEW: Rgb<u8> = Rgb([230, 30, 60]);
 
 /// The record of a training that is done: the network's file and figures on the pictures held back.
 pub fn record(out: &str, cells: &Cells, figures: &Figures, best: Option<Epoch>, pictures: usize) -> Result<String> {
-    let label = |row: ClassRow| {
-        json!({ "label": row.name, "count": row.count, "precision": row.precision, "recall": row.recall, "f1": row.f1 })
-    };
+    let label = |row: ClassRow| json!({ "label": row.name, "count": row.count, "precision": row.precision, "recall": row.recall, "f1": row.f1 });
     let labels: Vec<Value> = rows(cells, figures).into_iter().map(label).collect();
     json::write(&json!({
         "schema": json::SCHEMA, "type": "train cells", "path": out, "status": "ok", "pictures": pictures,
@@ -33,8 +31,10 @@ pub fn record(out: &str, cells: &Cells, figures: &Figures, best: Option<Epoch>, 
 pub fn summary(out: &str, cells: &Cells, figures: &Figures, best: Option<Epoch>) -> String {
     let epoch = best.map_or(0, |e| e.epoch);
     let right = share(figures.right, figures.cells).unwrap_or(0.0) * 100.0;
-    let mut text =
-        format!("{out}  F1 {:.3}, {right:.1} % of the cells right, on pictures held back (epoch {epoch})", figures.micro_f1());
+    let mut text = format!(
+        "{out}  F1 {:.3}, {right:.1} % of the cells right, on pictures held back (epoch {epoch})",
+        figures.micro_f1()
+    );
     let width = cells.labels.iter().map(|l| l.chars().count()).max().unwrap_or(0);
     let shown = |v: Option<f64>| v.map_or("    -".into(), |v| format!("{v:.3}"));
     for ClassRow { name, count, precision, recall, f1, .. } in rows(cells, figures) {
@@ -111,7 +111,8 @@ pub fn mistake(name: &str, image: &Image, cells: &Cells, given: &[bool], truth: 
     let mut canvas = draw::Canvas::new(&small)?;
     let mut words = Vec::new();
     let width = cells.width();
-    for (i, (area, (given, truth))) in cells.areas.iter().zip(given.chunks(width).zip(truth.chunks(width))).enumerate() {
+    for (i, (area, (given, truth))) in cells.areas.iter().zip(given.chunks(width).zip(truth.chunks(width))).enumerate()
+    {
         let of = |keep: fn(bool, bool) -> bool| {
             let bits = given.iter().zip(truth).zip(&cells.labels);
             bits.filter(|((g, t), _)| keep(**g, **t)).map(|(_, name)| name.as_str()).collect::<Vec<_>>().join(", ")

@@ -129,7 +129,8 @@ impl Head {
                 name if name.starts_with("cell") => SQUARE_WIDTH + deep + WHOLE_WIDTH,
                 _ => shape[0],
             };
-            let bound = if inputs == 0 { 0.0 } else { (6.0 / inputs as f32).sqrt() * if i + 1 >= last { 0.5 } else { 1.0 } };
+            let bound =
+                if inputs == 0 { 0.0 } else { (6.0 / inputs as f32).sqrt() * if i + 1 >= last { 0.5 } else { 1.0 } };
             let values: Vec<f32> = (0..shape.iter().product()).map(|_| bound * (2.0 * rng.f32() - 1.0)).collect();
             parts.push(weights.add(NAMES[i], &shape, values)?);
         }

@@ -87,11 +87,13 @@ mod tests {
 
     #[test]
     fn partners() {
-        let pair = cells(r#""1":["rectangle",0,0,0.4,1],"2":["polygon",1,0,1,1,0.6,1,0.6,0],"3":["rectangle",0.4,0,0.2,1]"#);
+        let pair =
+            cells(r#""1":["rectangle",0,0,0.4,1],"2":["polygon",1,0,1,1,0.6,1,0.6,0],"3":["rectangle",0.4,0,0.2,1]"#);
         assert_eq!(mirrored(&pair), Some(vec![1, 0, 2]));
-        assert_eq!(mirror_bits(&[true, false, false, true, false, false], &[1, 0, 2], 2), [
-            false, true, true, false, false, false
-        ]);
+        assert_eq!(
+            mirror_bits(&[true, false, false, true, false, false], &[1, 0, 2], 2),
+            [false, true, true, false, false, false]
+        );
         assert_eq!(mirrored(&cells(r#""1":["rectangle",0,0,0.4,1]"#)), None);
     }
 }

@@ -8,8 +8,8 @@ use crate::image::Image;
 use crate::models::Model;
 use crate::models::manifest::{Fit, InputSpec};
 use crate::preprocess;
-use crate::tensor::Tensor;
 use crate::tasks::inspect::light::relight;
+use crate::tensor::Tensor;
 use fastrand::Rng;
 use half::f16;
 

@@ -138,6 +138,7 @@ fn bits(path: &Path, cells: &Cells, faults: &mut Faults) -> Option<Vec<bool>> {
 
 /// The labels that no cell of any picture has.
 pub fn never_seen<'a>(labelled: &[Labelled], cells: &'a Cells) -> Vec<&'a str> {
-    let seen = |label: usize| labelled.iter().any(|l| l.bits.chunks(cells.width()).any(|c| c.get(label) == Some(&true)));
+    let seen =
+        |label: usize| labelled.iter().any(|l| l.bits.chunks(cells.width()).any(|c| c.get(label) == Some(&true)));
     cells.labels.iter().enumerate().filter(|(i, _)| !seen(*i)).map(|(_, name)| name.as_str()).collect()
 }

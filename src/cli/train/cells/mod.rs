@@ -122,12 +122,7 @@ fn whole_about(job: &Job, about: &str, pictures: &str, labelled: &[Labelled]) ->
 }
 
 /// The pictures held back with most wrong bits, drawn.
-fn mistakes(
-    job: &Job,
-    cells: &Cells,
-    labelled: &[Labelled],
-    answers: &[Answer],
-) -> Result<Vec<training::Mistake>> {
+fn mistakes(job: &Job, cells: &Cells, labelled: &[Labelled], answers: &[Answer]) -> Result<Vec<training::Mistake>> {
     let mut wrong: Vec<(usize, &Labelled, Vec<bool>)> = Vec::new();
     for (one, scores) in answers.iter().filter_map(|a| Some((labelled.get(a.example)?, &a.scores))) {
         let given = read(scores, cells);
