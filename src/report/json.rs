@@ -63,7 +63,7 @@ pub fn skipped(kind: &str, path: &str) -> Result<String> {
     write(&Record::<()> { schema: SCHEMA, kind, path, status: "skipped", error: None, body: None })
 }
 
-fn write<T: Serialize>(value: &T) -> Result<String> {
+pub(super) fn write<T: Serialize>(value: &T) -> Result<String> {
     serde_json::to_string(value).map_err(|e| Error::Internal(format!("writing JSON: {e}")))
 }
 

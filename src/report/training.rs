@@ -1,6 +1,8 @@
 //! The report of a training: one HTML page that needs no script and no other file, for the screen, light or dark, and for
 //! paper. Figures, curves, classes from the worst to the best, the confusion matrix and the worst mistakes.
 
+#[cfg(feature = "train")]
+pub mod cells;
 mod chart;
 mod matrix;
 

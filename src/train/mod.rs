@@ -5,6 +5,7 @@
 //! threads.
 
 pub mod augment;
+pub mod cells;
 pub mod classes;
 pub mod detect;
 pub mod figures;

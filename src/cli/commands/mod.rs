@@ -21,6 +21,8 @@ mod mask;
 mod models;
 mod ocr;
 #[cfg(feature = "train")]
+mod train_cells;
+#[cfg(feature = "train")]
 mod train_classes;
 #[cfg(feature = "train")]
 mod train_detect;
@@ -40,6 +42,8 @@ pub const TWO_WORDS: &[&str] = &[
     "label remote",
     "label review",
     "label templates",
+    #[cfg(feature = "train")]
+    "train cells",
     #[cfg(feature = "train")]
     "train classes",
     #[cfg(feature = "train")]
@@ -88,6 +92,9 @@ pub enum Command {
     /// Train a detector.
     #[cfg(feature = "train")]
     TrainDetect(train_detect::TrainDetect),
+    /// Train a network for cells of interest.
+    #[cfg(feature = "train")]
+    TrainCells(train_cells::TrainCells),
     /// Compute feature vectors.
     Embed(embed::Embed),
     /// Mask people and objects.
@@ -121,6 +128,8 @@ pub fn run(command: Command) -> Result<Outcome> {
         Command::TrainClasses(c) => c.run(),
         #[cfg(feature = "train")]
         Command::TrainDetect(c) => c.run(),
+        #[cfg(feature = "train")]
+        Command::TrainCells(c) => c.run(),
         Command::Embed(c) => c.run(),
         Command::Mask(c) => c.run(),
         Command::Ocr(c) => c.run(),

@@ -1,5 +1,6 @@
 //! What the commands that train share: features kept on disk, states to go on from, progress; and their work.
 
+pub mod cells;
 pub mod classes;
 pub mod detect;
 pub mod folders;

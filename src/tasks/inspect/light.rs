@@ -11,7 +11,7 @@ use fastrand::Rng;
 /// The ranges are those between two shifts of a line with fixed exposure: a third of a stop, 9 % of colour, 18 % of
 /// gradient, noise from 1 to 8 grey levels a pixel of the photograph. The view has averaged `shrunk` x `shrunk` of
 /// those into one of its own, which takes as much off the noise.
-pub(super) fn relight(view: &Image, shrunk: f32, rng: &mut Rng) -> Result<Image> {
+pub(crate) fn relight(view: &Image, shrunk: f32, rng: &mut Rng) -> Result<Image> {
     let mut between = |low: f32, high: f32| low + (high - low) * rng.f32();
     let gamma = between(-0.15, 0.15).exp();
     let exposure = between(-0.22, 0.22).exp();

@@ -5,7 +5,7 @@ mod cosine;
 mod features;
 mod frame;
 mod learn;
-mod light;
+pub(crate) mod light;
 mod memory;
 mod pixels;
 mod places;

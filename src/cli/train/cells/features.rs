@@ -1,0 +1,66 @@
+//! What the trunk says of the pictures, kept on disk between runs.
+
+use super::check::{Fault, Faults, Labelled};
+use crate::cli::batch;
+use crate::cli::train::store::Store;
+use crate::error::Result;
+use crate::input::{self, Source};
+use crate::tensor::Tensor;
+use crate::train::cells::{Example, Seen, Trunk};
+use fastrand::Rng;
+
+/// The looks of each picture in `labelled`: as it is, mirrored where `mirror` says that makes sense, and `more` in other
+/// light. Those in `store` are not computed again. Also the hash of all pictures; pictures that cannot be decoded are
+/// added to `faults`.
+pub fn look(
+    labelled: &[Labelled],
+    trunk: &Trunk,
+    about: &str,
+    (mirror, more): (bool, usize),
+    store: &Store,
+    options: batch::Options,
+    faults: &mut Faults,
+) -> Result<(Vec<Example>, String)> {
+    let sources: Vec<Source> = labelled.iter().map(|l| Source::File(l.picture.clone())).collect();
+    let mut examples = Vec::new();
+    let mut all = String::new();
+    let work = |at: usize, source: &Source| {
+        let bytes = source.read()?;
+        let key = Store::key(&[about.as_bytes(), &bytes]);
+        let turned: Vec<bool> = (0..1 + usize::from(mirror) + more).map(|i| mirror && i % 2 == 1).collect();
+        let kept = store.get(&key).and_then(|kept| {
+            let looks: Option<Vec<Seen>> = kept.chunks(3).map(Seen::from_tensors).collect();
+            looks.filter(|l| l.len() == turned.len())
+        });
+        if let Some(looks) = kept {
+            return Ok((key, looks.into_iter().zip(turned).collect()));
+        }
+        let image = input::decode(&source.name(), &bytes, &options.limits)?;
+        // The same for a picture whatever else is in the set.
+        let mut rng = Rng::with_seed(u64::from_str_radix(key.get(..16).unwrap_or_default(), 16).unwrap_or(at as u64));
+        let mut looks: Vec<(Seen, bool)> = Vec::new();
+        for (i, turned) in turned.into_iter().enumerate() {
+            let seen = match i {
+                0 => trunk.look(&image)?,
+                1 if turned => trunk.look(&crate::train::cells::mirrored(&image)?)?,
+                _ => trunk.look_anew(&image, turned, &mut rng)?,
+            };
+            looks.push((seen, turned));
+        }
+        let tensors: Vec<Tensor> = looks.iter().map(|(s, _)| s.tensors()).collect::<Result<Vec<_>>>()?.concat();
+        store.put(&key, &tensors)?;
+        Ok((key, looks))
+    };
+    batch::each_source(&sources, options, work, |at, result| {
+        match (result, labelled.get(at)) {
+            (Ok((key, looks)), Some(one)) => {
+                all += &key;
+                examples.push(Example { looks, bits: one.bits.clone() });
+            }
+            (Err(error), _) => faults.add(Fault::Unreadable, error.one_line()),
+            _ => {}
+        }
+        Ok(())
+    })?;
+    Ok((examples, Store::key(&[all.as_bytes()])))
+}
