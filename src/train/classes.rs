@@ -22,7 +22,7 @@ pub struct Example {
 /// How to train.
 #[derive(Debug, Clone, Copy)]
 pub struct Params {
-    /// Inverse strength of the penalty, as in scikit-learn; none: that of [`GRID`] with the least loss in cross-validation.
+    /// Inverse strength of the penalty, as in scikit-learn; none: one of [`GRID`], by cross-validation.
     pub c: Option<f64>,
     /// Iterations at most.
     pub iterations: usize,
@@ -101,12 +101,29 @@ pub fn train(examples: &[Example], count: usize, params: &Params, listen: impl F
     };
     let mut all: Vec<Figures> = (0..values.len()).map(figures).collect();
     let tried: Vec<(f64, f64)> = values.iter().zip(&all).map(|(&c, f)| (c, f.loss())).collect();
-    // Of equal losses the stronger penalty.
-    let best = (1..tried.len()).fold(0, |best, i| if tried[i].1 < tried[best].1 { i } else { best });
+    let best = choose(&values, &all);
     let table = Table::new(examples.iter(), dim, count);
     let until = Until { iterations: params.iterations, gradient: GRADIENT };
     let (head, end) = Linear::zero(dim, count).fit(&table.rows(), values[best], until, listen);
     Ok(Trained { head, c: values[best], tried, folds: parts, held_out: all.swap_remove(best), end })
+}
+
+/// Which of `values` of C to take: of those that are not clearly worse in cross-validation than the best (by more than one
+/// standard error of the pictures' losses, Breiman et al. 1984), the nearest to 1, which is scikit-learn's own. A few
+/// pictures cannot tell neighbouring values apart, and the noise should not choose.
+fn choose(values: &[f64], figures: &[Figures]) -> usize {
+    let loss = |at: &usize| figures[*at].loss();
+    let best = (0..values.len()).min_by(|a, b| loss(a).total_cmp(&loss(b))).unwrap_or(0);
+    let clearly_worse = |at: usize| {
+        let pairs = figures[at].answers.iter().zip(&figures[best].answers);
+        let more: Vec<f64> = pairs.map(|(a, b)| a.loss() - b.loss()).collect();
+        let count = more.len().max(2) as f64;
+        let mean = more.iter().sum::<f64>() / count;
+        let variance = more.iter().map(|m| (m - mean).powi(2)).sum::<f64>() / (count - 1.0);
+        mean > (variance / count).sqrt()
+    };
+    let far = |at: &usize| values[*at].ln().abs();
+    (0..values.len()).filter(|&at| !clearly_worse(at)).min_by(|a, b| far(a).total_cmp(&far(b))).unwrap_or(best)
 }
 
 /// How `head` sees pictures that it was not made with.

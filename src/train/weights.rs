@@ -11,6 +11,9 @@ use std::collections::BTreeMap;
 const KEPT: (f64, f64) = (0.9, 0.999);
 /// Keeps the division by the root of the mean square finite.
 const EPSILON: f64 = 1e-8;
+/// How much of the running mean of the weights stays a step, in the long run: the mean of some hundred steps is a better network
+/// than the last one (Polyak and Juditsky 1992).
+const AVERAGED: f64 = 0.998;
 /// The key of the number of steps among the tensors of a state.
 const STEPS: &str = "steps";
 
@@ -26,6 +29,8 @@ struct Weight {
     var: Var,
     /// Running means of the gradient and of its square.
     moments: (Vec<f32>, Vec<f32>),
+    /// Running mean of the values.
+    average: Vec<f32>,
     /// Biases are not pulled to zero.
     decays: bool,
 }
@@ -36,11 +41,12 @@ pub type Gradients = BTreeMap<String, Vec<f32>>;
 impl Weights {
     /// Adds a weight and returns what to compute with. Those of more than one axis decay.
     pub fn add(&mut self, name: &str, shape: &[usize], data: Vec<f32>) -> Result<candle_core::Tensor> {
-        let count = data.len();
+        let (count, average) = (data.len(), data.clone());
         let var = Var::from_vec(data, shape, &Device::Cpu).map_err(internal)?;
         let tensor = var.as_tensor().clone();
         let decays = shape.iter().filter(|&&side| side > 1).count() > 1;
-        self.vars.insert(name.to_string(), Weight { var, moments: (vec![0.0; count], vec![0.0; count]), decays });
+        self.vars
+            .insert(name.to_string(), Weight { var, moments: (vec![0.0; count], vec![0.0; count]), average, decays });
         Ok(tensor)
     }
 
@@ -77,6 +83,8 @@ impl Weights {
         let scale = (longest / square.sqrt().max(1e-12)).min(1.0);
         self.steps += 1;
         let age = f64::from(self.steps);
+        // The first steps are soon forgotten.
+        let kept = AVERAGED.min((1.0 + age) / (10.0 + age));
         let warm = (1.0 - KEPT.0.powf(age), 1.0 - KEPT.1.powf(age));
         for (name, weight) in &mut self.vars {
             let Some(gradient) = gradients.get(name) else { continue };
@@ -89,6 +97,9 @@ impl Weights {
                 let shrunk = f64::from(*value) * if weight.decays { 1.0 - rate * decay } else { 1.0 };
                 let step = (f64::from(*mean) / warm.0) / ((f64::from(*square) / warm.1).sqrt() + EPSILON);
                 *value = (shrunk - rate * step) as f32;
+            }
+            for (mean, value) in weight.average.iter_mut().zip(&values) {
+                *mean = (kept * f64::from(*mean) + (1.0 - kept) * f64::from(*value)) as f32;
             }
             assign(&weight.var, values)?;
         }
@@ -103,6 +114,13 @@ impl Weights {
             .collect()
     }
 
+    /// Running means of all weights over the last steps.
+    pub fn averages(&self) -> Result<BTreeMap<String, Tensor>> {
+        let average =
+            |(name, w): (&String, &Weight)| Ok((name.clone(), Tensor::new(w.var.dims().to_vec(), w.average.clone())?));
+        self.vars.iter().map(average).collect()
+    }
+
     /// Sets all weights.
     ///
     /// # Errors
@@ -115,7 +133,7 @@ impl Weights {
     pub fn state(&self) -> Result<BTreeMap<String, Tensor>> {
         let mut state = self.values()?;
         for (name, w) in &self.vars {
-            for (kind, moments) in [("mean", &w.moments.0), ("square", &w.moments.1)] {
+            for (kind, moments) in [("mean", &w.moments.0), ("square", &w.moments.1), ("average", &w.average)] {
                 state.insert(format!("{name}/{kind}"), Tensor::new(w.var.dims().to_vec(), moments.clone())?);
             }
         }
@@ -132,6 +150,7 @@ impl Weights {
         for (name, w) in &mut self.vars {
             w.moments.0 = stored(state, &format!("{name}/mean"), w.var.dims())?.to_vec();
             w.moments.1 = stored(state, &format!("{name}/square"), w.var.dims())?.to_vec();
+            w.average = stored(state, &format!("{name}/average"), w.var.dims())?.to_vec();
         }
         self.steps = stored(state, STEPS, &[1])?[0] as u32;
         Ok(())

@@ -42,7 +42,7 @@ pub struct TrainClasses {
     /// views to learn from: none, flip (mirrored), shift (cuts, darker, lighter) or full (all; default: full, of a region shift)
     #[argh(option)]
     augment: Option<Augment>,
-    /// inverse strength of the penalty (default: the best of seven in cross-validation)
+    /// inverse strength of the penalty (default: of seven the nearest to 1 that cross-validation finds as good as the best)
     #[argh(option)]
     c: Option<f64>,
     /// iterations of the minimisation at most (default: 1000; it stops when it is done)

@@ -31,7 +31,7 @@ pub struct TrainDetect {
     /// end after so many passes without a better one (default: 20)
     #[argh(option, default = "20")]
     patience: usize,
-    /// longer side of the network's input in pixels (default: so that most objects have 28; 640 to 1536)
+    /// longer side of the network's input in pixels (default: so that most objects have 24; 640 to 1280)
     #[argh(option)]
     size: Option<u32>,
     /// what is done to pictures: none, light (size, place, light) or full (mirrored too; default)

@@ -17,15 +17,15 @@ use crate::train::detect::{MULTIPLE, Sample, Trunk};
 use std::path::Path;
 
 /// Views of all pictures together that are worth their time: a large set is varied as it is.
-const VIEWS: usize = 160;
+const VIEWS: usize = 120;
 /// The most views of one picture besides itself.
 const MOST_VIEWS: usize = 4;
 /// The share of pictures that are set aside where the data set has no part to choose by.
 const ASIDE: f64 = 0.15;
-/// The side, in input pixels, that three of four objects reach: four cells of the finest level.
-const READABLE: f32 = 28.0;
+/// The side, in input pixels, that three of four objects reach: three cells of the finest level.
+const READABLE: f32 = 24.0;
 /// Longer sides that are chosen: the usual one of the YOLO family to what a small box computes in a second.
-const LONGER_SIDE: (f32, f32) = (640.0, 1536.0);
+const LONGER_SIDE: (f32, f32) = (640.0, 1280.0);
 
 /// A labelled picture.
 #[derive(Debug)]

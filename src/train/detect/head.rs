@@ -1,5 +1,5 @@
 //! The head of a detector: three levels of a trunk's maps, brought together from coarse to fine (FPN, Lin et al. 2017), then
-//! classes and distances of the four sides for each cell, without anchors (FCOS, Tian et al. 2019).
+//! classes, centre and sides for each cell, without anchors (YOLOX, Ge et al. 2021).
 
 use super::depthwise::{SIDE, depthwise_relu};
 use crate::engine::{Attribute, Network};
@@ -12,12 +12,15 @@ use std::collections::BTreeMap;
 
 /// Input pixels a cell of each level, as in the YOLO family.
 pub const STRIDES: [usize; 3] = [8, 16, 32];
-/// Depthwise-separable blocks of each level, from fine to coarse: most of what is small is told apart on the fine one.
-const BLOCKS: [usize; 3] = [3, 2, 1];
+/// Blocks of each level, from fine to coarse: most of what is small is told apart on the fine one. A block is a depthwise
+/// convolution, then two 1x1 convolutions with more channels between them, added to its input (ConvNeXt, Liu et al. 2022).
+const BLOCKS: [usize; 3] = [2, 1, 1];
+/// Channels between the 1x1 convolutions of a block against those outside.
+const EXPANSION: usize = 2;
 /// The score that an untrained head gives: so low that the many empty cells do not drown the first steps (Lin et al. 2017).
 const PRIOR: f32 = 0.01;
-/// Distances beyond exp(6) strides are no distances.
-const FARTHEST: f32 = 6.0;
+/// Sides beyond exp(6) strides are no sides.
+const LONGEST: f32 = 6.0;
 
 /// What is known of one channel of the trunk's maps: it is brought to mean 0 and deviation 1.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,7 +41,9 @@ pub struct Head {
 pub struct Maps {
     /// Scores before the sigmoid, classes x cells.
     pub classes: Tensor,
-    /// Distances of the left, upper, right and lower side from the cell's middle in strides, 4 x cells.
+    /// Where the middle of the box lies, seen from the cell's, in strides: to the right and down, 2 x cells.
+    pub centres: Tensor,
+    /// Width and height of the box in strides, 2 x cells.
     pub sides: Tensor,
 }
 
@@ -97,16 +102,20 @@ impl Head {
             Ok(())
         };
         for (level, inputs) in [channels[1] + 4 * channels[0], channels[2], channels[3]].into_iter().enumerate() {
-            // He et al. 2015, for ReLU.
-            add(weights, &format!("{level}.lateral.weight"), &[width, inputs], inputs, 2.0)?;
+            // Deviations by He et al. 2015.
+            add(weights, &format!("{level}.lateral.weight"), &[width, inputs], inputs, 1.0)?;
             for block in 0..BLOCKS[level] {
                 let name = format!("{level}.{block}");
                 add(weights, &format!("{name}.depthwise.weight"), &[width, SIDE * SIDE], SIDE * SIDE, 2.0)?;
-                add(weights, &format!("{name}.pointwise.weight"), &[width, width], width, 1.0)?;
+                let inner = EXPANSION * width;
+                add(weights, &format!("{name}.expand.weight"), &[inner, width], width, 2.0)?;
+                // Small at first: a new block hardly changes what goes through it.
+                add(weights, &format!("{name}.project.weight"), &[width, inner], inner, 0.5)?;
             }
         }
         add(weights, "classes.weight", &[classes, width], width, 0.01)?;
-        add(weights, "sides.weight", &[4, width], width, 0.01)?;
+        add(weights, "centres.weight", &[2, width], width, 0.01)?;
+        add(weights, "sides.weight", &[2, width], width, 0.01)?;
         let mut bias = |weights: &mut Weights, name: String, count: usize, value: f32| -> Result<()> {
             all.insert(name.clone(), weights.add(&name, &[count], vec![value; count])?);
             Ok(())
@@ -115,12 +124,14 @@ impl Head {
             bias(weights, format!("{level}.lateral.bias"), width, 0.0)?;
             for block in 0..blocks {
                 bias(weights, format!("{level}.{block}.depthwise.bias"), width, 0.0)?;
-                bias(weights, format!("{level}.{block}.pointwise.bias"), width, 0.0)?;
+                bias(weights, format!("{level}.{block}.expand.bias"), EXPANSION * width, 0.0)?;
+                bias(weights, format!("{level}.{block}.project.bias"), width, 0.0)?;
             }
         }
         bias(weights, "classes.bias".into(), classes, (PRIOR / (1.0 - PRIOR)).ln())?;
-        // Two strides to each side: an object of four cells.
-        bias(weights, "sides.bias".into(), 4, 2f32.ln())?;
+        bias(weights, "centres.bias".into(), 2, 0.0)?;
+        // An object of four cells.
+        bias(weights, "sides.bias".into(), 2, 4f32.ln())?;
         Ok(Head { weights: all, classes })
     }
 
@@ -143,9 +154,9 @@ impl Head {
 
     fn compute(&self, levels: &Levels) -> candle_core::Result<Maps> {
         let mut above: Option<Tensor> = None;
-        let (mut classes, mut sides) = (Vec::new(), Vec::new());
+        let (mut classes, mut centres, mut sides) = (Vec::new(), Vec::new(), Vec::new());
         for level in (0..STRIDES.len()).rev() {
-            let mut maps = self.pointwise(&format!("{level}.lateral"), &levels.0[level])?.relu()?;
+            let mut maps = self.pointwise(&format!("{level}.lateral"), &levels.0[level])?;
             if let Some(above) = &above {
                 maps = (maps + doubled(above)?)?;
             }
@@ -153,28 +164,31 @@ impl Head {
                 let name = format!("{level}.{block}");
                 let kernels = self.weight(&format!("{name}.depthwise.weight"))?;
                 let filtered = depthwise_relu(&maps, kernels, self.weight(&format!("{name}.depthwise.bias"))?)?;
-                maps = (maps + self.pointwise(&format!("{name}.pointwise"), &filtered)?.relu()?)?;
+                let expanded = self.pointwise(&format!("{name}.expand"), &filtered)?.relu()?;
+                maps = (maps + self.pointwise(&format!("{name}.project"), &expanded)?)?;
             }
             let flat = |t: Tensor| t.flatten_from(1);
             classes.insert(0, flat(self.pointwise("classes", &maps)?)?);
+            centres.insert(0, flat(self.pointwise("centres", &maps)?)?);
             sides.insert(0, flat(self.pointwise("sides", &maps)?)?);
             above = Some(maps);
         }
-        let sides = Tensor::cat(&sides, 1)?.clamp(-FARTHEST, FARTHEST)?.exp()?;
-        Ok(Maps { classes: Tensor::cat(&classes, 1)?, sides })
+        let sides = Tensor::cat(&sides, 1)?.clamp(-LONGEST, LONGEST)?.exp()?;
+        Ok(Maps { classes: Tensor::cat(&classes, 1)?, centres: Tensor::cat(&centres, 1)?, sides })
     }
 
     /// What a decoder of YOLO heads reads, 1 x (4 + classes) x cells: centre x, centre y, width, height in pixels of an input of
     /// `size` (width, height), scores of 0 to 1.
     pub fn output(&self, maps: &Maps, size: [u32; 2]) -> Result<Values> {
         let flat = |t: &Tensor| t.flatten_all().and_then(|t| t.to_vec1::<f32>()).map_err(internal);
-        let (sides, scores) = (flat(&maps.sides)?, flat(&maps.classes)?);
+        let (centres, sides, scores) = (flat(&maps.centres)?, flat(&maps.sides)?, flat(&maps.classes)?);
         let cells = cells(size);
         let count = cells.len();
         let mut data = vec![0f32; 4 * count];
         for (i, cell) in cells.iter().enumerate() {
-            let [left, upper, right, lower] = [0, 1, 2, 3].map(|side| sides[side * count + i] * cell.stride);
-            let row = [cell.x + (right - left) / 2.0, cell.y + (lower - upper) / 2.0, left + right, upper + lower];
+            let [dx, dy] = [0, 1].map(|axis| centres[axis * count + i] * cell.stride);
+            let [w, h] = [0, 1].map(|axis| sides[axis * count + i] * cell.stride);
+            let row = [cell.x + dx, cell.y + dy, w, h];
             row.into_iter().enumerate().for_each(|(r, v)| data[r * count + i] = v);
         }
         data.extend(scores.iter().map(|x| 1.0 / (1.0 + (-x).exp())));
@@ -193,13 +207,12 @@ impl Head {
         let mut writer = Writer { network, values };
         let [width, height] = writer.network.size().map(|s| s as usize);
         let mut above: Option<String> = None;
-        let (mut classes, mut sides) = (Vec::new(), Vec::new());
+        let (mut classes, mut centres, mut sides) = (Vec::new(), Vec::new(), Vec::new());
         for level in (0..STRIDES.len()).rev() {
             let mut maps = match level {
                 0 => writer.fine_lateral(taps, scaling)?,
                 _ => writer.lateral(&format!("{level}.lateral"), taps[level + 1], (scaling, level + 1))?,
             };
-            maps = writer.network.node("Relu", &[&maps], &[]);
             if let Some(above) = &above {
                 let larger = writer.doubled(above);
                 maps = writer.network.node("Add", &[&maps, &larger], &[]);
@@ -208,21 +221,24 @@ impl Head {
                 let name = format!("{level}.{block}");
                 let filtered = writer.depthwise(&format!("{name}.depthwise"), &maps)?;
                 let filtered = writer.network.node("Relu", &[&filtered], &[]);
-                let mixed = writer.pointwise(&format!("{name}.pointwise"), &filtered)?;
-                let mixed = writer.network.node("Relu", &[&mixed], &[]);
-                maps = writer.network.node("Add", &[&maps, &mixed], &[]);
+                let expanded = writer.pointwise(&format!("{name}.expand"), &filtered)?;
+                let expanded = writer.network.node("Relu", &[&expanded], &[]);
+                let projected = writer.pointwise(&format!("{name}.project"), &expanded)?;
+                maps = writer.network.node("Add", &[&maps, &projected], &[]);
             }
             let cells = (width / STRIDES[level]) * (height / STRIDES[level]);
             let scores = writer.pointwise("classes", &maps)?;
             classes.insert(0, writer.flat(&scores, self.classes, cells));
-            let distances = writer.pointwise("sides", &maps)?;
-            sides.insert(0, writer.flat(&distances, 4, cells));
+            let moved = writer.pointwise("centres", &maps)?;
+            centres.insert(0, writer.flat(&moved, 2, cells));
+            let grown = writer.pointwise("sides", &maps)?;
+            sides.insert(0, writer.flat(&grown, 2, cells));
             above = Some(maps);
         }
         let scores = writer.joined(&classes, 2);
         let scores = writer.network.node("Sigmoid", &[&scores], &[]);
-        let sides = writer.joined(&sides, 2);
-        let boxes = writer.boxes(&sides, writer.network.size());
+        let (centres, sides) = (writer.joined(&centres, 2), writer.joined(&sides, 2));
+        let boxes = writer.boxes(&centres, &sides, writer.network.size());
         Ok(writer.joined(&[boxes, scores], 1))
     }
 }
@@ -347,29 +363,21 @@ impl Writer<'_> {
         self.network.node("Concat", &parts, &[("axis", Attribute::Int(axis))])
     }
 
-    /// From distances before the exponential, 1 x 4 x cells, to centres and sides in pixels.
-    fn boxes(&mut self, sides: &str, size: [u32; 2]) -> String {
+    /// From centres and sides before the exponential, 1 x 2 x cells each, to centres and sides in pixels.
+    fn boxes(&mut self, centres: &str, sides: &str, size: [u32; 2]) -> String {
         let cells = cells(size);
         let strides: Vec<f32> = cells.iter().map(|c| c.stride).collect();
         let count = cells.len();
-        let [low, high] = [-FARTHEST, FARTHEST].map(|v| self.network.floats(&[], &[v]));
+        let strides = self.network.floats(&[1, 1, count], &strides);
+        let points: Vec<f32> = cells.iter().map(|c| c.x).chain(cells.iter().map(|c| c.y)).collect();
+        let points = self.network.floats(&[1, 2, count], &points);
+        let moved = self.network.node("Mul", &[centres, &strides], &[]);
+        let middles = self.network.node("Add", &[&moved, &points], &[]);
+        let [low, high] = [-LONGEST, LONGEST].map(|v| self.network.floats(&[], &[v]));
         let clipped = self.network.node("Clip", &[sides, &low, &high], &[]);
         let grown = self.network.node("Exp", &[&clipped], &[]);
-        let strides = self.network.floats(&[1, 1, count], &strides);
         let pixels = self.network.node("Mul", &[&grown, &strides], &[]);
-        #[rustfmt::skip]
-        let corners_to_centre = self.network.floats(&[1, 4, 4], &[
-            -0.5, 0.0, 0.5, 0.0,
-            0.0, -0.5, 0.0, 0.5,
-            1.0, 0.0, 1.0, 0.0,
-            0.0, 1.0, 0.0, 1.0,
-        ]);
-        let moved = self.network.node("MatMul", &[&corners_to_centre, &pixels], &[]);
-        let xs = cells.iter().map(|c| c.x);
-        let ys = cells.iter().map(|c| c.y);
-        let offsets: Vec<f32> = xs.chain(ys).chain(std::iter::repeat_n(0.0, 2 * count)).collect();
-        let offsets = self.network.floats(&[1, 4, count], &offsets);
-        self.network.node("Add", &[&moved, &offsets], &[])
+        self.joined(&[middles, pixels], 1)
     }
 }
 

@@ -4,15 +4,21 @@ use super::Sample;
 use super::head::{Maps, STRIDES};
 use candle_core::{CpuStorage, CustomOp1, Device, Error, Layout, Result, Shape, Tensor};
 
-/// Cells whose middle lies this many strides from the middle of an object, or nearer, stand for it: the centre sampling of
-/// FCOS (Tian et al. 2019).
+/// Cells whose middle lies less than this many strides from the middle of an object stand for it, if they do not lie
+/// [`BEYOND`]: centre sampling (FCOS, Tian et al. 2019; YOLOX, Ge et al. 2021).
 const RADIUS: f32 = 1.5;
+/// Strides beyond the border of an object that a cell may lie. Thin symbols would have one cell otherwise, and never be learned.
+const BEYOND: f32 = 0.5;
 /// Square roots of areas, in input pixels, from which on an object belongs to the next coarser level.
 const LEVELS: [f32; 2] = [80.0, 192.0];
 /// Weight of cells without an object and the exponent of their score: varifocal loss (Zhang et al. 2021).
 const BACKGROUND: f32 = 0.75;
-/// Weight of the boxes' loss against the classes'.
-const BOXES: f64 = 2.0;
+/// Weight of the boxes' overlap against the classes: symbols are told apart long before they are placed well (Ultralytics has
+/// 15 to 1).
+const BOXES: f64 = 5.0;
+/// Weight of the absolute error of centres, in strides, and of the logarithm of sides: where boxes overlap little, their overlap
+/// says little on where to go.
+const PLACES: f64 = 1.0;
 
 /// Cells that stand for objects.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -35,22 +41,24 @@ impl Targets {
             let side = rect.area().sqrt();
             let level = LEVELS.iter().filter(|&&limit| side >= limit).count();
             let stride = STRIDES[level] as f32;
-            let [columns, rows] = size.map(|s| s as usize / STRIDES[level]);
+            let [columns, rows] = size.map(|s| (s as usize / STRIDES[level]) as i64);
             let before: usize = STRIDES[..level].iter().map(|s| (size[0] as usize / s) * (size[1] as usize / s)).sum();
             let (cx, cy) = ((rect.x1 + rect.x2) / 2.0, (rect.y1 + rect.y2) / 2.0);
-            let home = [(cx / stride) as usize, (cy / stride) as usize];
-            let reach = RADIUS as usize + 1;
-            for y in home[1].saturating_sub(reach)..(home[1] + reach + 1).min(rows) {
-                for x in home[0].saturating_sub(reach)..(home[0] + reach + 1).min(columns) {
+            // The middle may lie outside of a piece of a picture.
+            let home = [(cx / stride).floor() as i64, (cy / stride).floor() as i64];
+            let reach = RADIUS as i64 + 1;
+            for y in (home[1] - reach).max(0)..(home[1] + reach + 1).min(rows) {
+                for x in (home[0] - reach).max(0)..(home[0] + reach + 1).min(columns) {
                     let point = [(x as f32 + 0.5) * stride, (y as f32 + 0.5) * stride];
                     let near = (point[0] - cx).abs().max((point[1] - cy).abs()) < RADIUS * stride;
-                    let inside = point[0] > rect.x1 && point[0] < rect.x2 && point[1] > rect.y1 && point[1] < rect.y2;
+                    let room = rect.grown(BEYOND * stride);
+                    let inside = (room.x1..room.x2).contains(&point[0]) && (room.y1..room.y2).contains(&point[1]);
                     // Whatever is smaller than a cell still has the cell that its middle lies in.
                     if !(near && inside || [x, y] == home) {
                         continue;
                     }
                     // Of two objects on one cell it stands for the smaller.
-                    let cell = (before + y * columns + x) as u32;
+                    let cell = (before as i64 + y * columns + x) as u32;
                     if best.get(&cell).is_none_or(|b| side < b.0) {
                         best.insert(cell, (side, object, stride, point));
                     }
@@ -69,8 +77,15 @@ impl Targets {
     }
 }
 
-/// The loss of one picture: varifocal loss of the classes plus generalised IoU loss (Rezatofighi et al. 2019) of the boxes,
-/// each by the number of cells that stand for an object.
+impl Targets {
+    /// How many cells stand for an object.
+    pub fn count(&self) -> usize {
+        self.cells.len()
+    }
+}
+
+/// The loss of one picture, summed over its cells: varifocal loss of the classes, generalised IoU loss (Rezatofighi et al. 2019)
+/// and absolute error of the boxes.
 pub fn loss(maps: &Maps, targets: &Targets) -> Result<Tensor> {
     let count = targets.cells.len();
     let mut ious = Vec::new();
@@ -80,21 +95,25 @@ pub fn loss(maps: &Maps, targets: &Targets) -> Result<Tensor> {
         let wanted = Tensor::from_slice(&targets.boxes, (count, 4), &Device::Cpu)?.t()?.contiguous()?;
         let points = Tensor::from_slice(&targets.points, (count, 2), &Device::Cpu)?.t()?.contiguous()?;
         let strides = Tensor::from_slice(&targets.strides, (1, count), &Device::Cpu)?;
-        let sides = maps.sides.index_select(&cells, 1)?.broadcast_mul(&strides)?;
-        let low = (&points - sides.narrow(0, 0, 2)?)?;
-        let high = (&points + sides.narrow(0, 2, 2)?)?;
+        let at = |maps: &Tensor| maps.index_select(&cells, 1)?.broadcast_mul(&strides);
+        let (centres, halves) = ((points + at(&maps.centres)?)?, (at(&maps.sides)? * 0.5)?);
+        let (low, high) = ((&centres - &halves)?, (&centres + &halves)?);
         let (iou, generalised) = overlap(&low, &high, &wanted.narrow(0, 0, 2)?, &wanted.narrow(0, 2, 2)?)?;
         ious = iou.to_vec1()?;
-        boxes_loss = Some(generalised.affine(-1.0, 1.0)?.sum_all()?);
+        let wanted = (wanted.narrow(0, 0, 2)?, wanted.narrow(0, 2, 2)?);
+        let middles = ((&wanted.0 + &wanted.1)? * 0.5)?;
+        let off = (middles - &centres)?.broadcast_div(&strides)?.abs()?;
+        let grown = ((&wanted.1 - &wanted.0)?.clamp(1.0, f32::MAX)?.log()? - (&halves * 2.0)?.log()?)?.abs()?;
+        let overlaps = generalised.affine(-BOXES, BOXES)?.sum_all()?;
+        boxes_loss = Some((overlaps + ((off + grown)?.sum_all()? * PLACES)?)?);
     }
     let entries = targets.cells.iter().zip(&targets.classes).zip(ious);
     let wanted = entries.map(|((&cell, &class), iou)| (class as usize, cell as usize, iou)).collect();
     let classes = maps.classes.apply_op1(Varifocal { wanted })?;
-    let total = match boxes_loss {
-        Some(boxes) => (classes + (boxes * BOXES)?)?,
-        None => classes,
-    };
-    total / count.max(1) as f64
+    match boxes_loss {
+        Some(boxes) => classes + boxes,
+        None => Ok(classes),
+    }
 }
 
 /// IoU and generalised IoU of boxes given by their corners, 2 x N each.
@@ -223,11 +242,10 @@ mod tests {
             classes: vec![1, 0],
         };
         let targets = Targets::new(&sample, [128, 128]);
-        // The small one has the cell in row 4, column 4 of the fine level, the large one four of the middle level.
-        assert_eq!(targets.cells[0], 4 * 16 + 4);
-        assert_eq!(targets.classes[0], 1);
-        assert!(targets.cells[1..].iter().all(|&c| (256..320).contains(&c)));
-        assert_eq!(targets.cells.len(), 1 + 4);
-        assert_eq!(targets.strides, [8.0, 16.0, 16.0, 16.0, 16.0]);
+        // The small one has the four cells around its middle on the fine level, the large one four of the middle level.
+        assert_eq!(targets.cells[..4], [3 * 16 + 3, 3 * 16 + 4, 4 * 16 + 3, 4 * 16 + 4]);
+        assert_eq!(targets.classes, [1, 1, 1, 1, 0, 0, 0, 0]);
+        assert!(targets.cells[4..].iter().all(|&c| (256..320).contains(&c)));
+        assert_eq!((targets.count(), targets.strides[3], targets.strides[4]), (8, 8.0, 16.0));
     }
 }

@@ -7,6 +7,7 @@ mod depthwise;
 mod head;
 mod loss;
 pub mod view;
+mod window;
 
 use crate::engine::{Network, Session};
 use crate::error::{Error, Result};
@@ -26,6 +27,7 @@ use head::{Head, Levels, Scaling};
 use loss::Targets;
 use std::collections::BTreeMap;
 use view::View;
+use window::Window;
 
 /// The most that gradients of a step may add up to.
 const LONGEST: f64 = 10.0;
@@ -53,13 +55,13 @@ pub struct Options {
     pub decay: f64,
     /// Channels inside the head.
     pub width: usize,
-    /// Pictures a step.
+    /// Pieces of pictures a step.
     pub batch: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { epochs: 60, patience: 20, seed: 0, rate: 2e-3, decay: 0.05, width: 64, batch: 2 }
+        Options { epochs: 60, patience: 20, seed: 0, rate: 2e-3, decay: 0.05, width: 64, batch: 4 }
     }
 }
 
@@ -132,6 +134,14 @@ pub struct Trainer {
     best: Option<Best>,
 }
 
+/// What a piece says of the weights.
+struct Found {
+    loss: f64,
+    /// Cells that stand for objects.
+    objects: usize,
+    gradients: Gradients,
+}
+
 /// The best epoch so far.
 struct Best {
     epoch: usize,
@@ -199,45 +209,69 @@ impl Trainer {
         let mut random = fastrand::Rng::with_seed(self.options.seed ^ (self.done as u64 + 1).wrapping_mul(0x9E37_79B9));
         let mut order: Vec<usize> = (0..count).collect();
         random.shuffle(&mut order);
-        let batches: Vec<&[usize]> = order.chunks(self.options.batch).collect();
-        let steps = (batches.len() * self.options.epochs) as f64;
-        let mut total = 0.0;
-        for (i, batch) in batches.iter().enumerate() {
-            let step = (self.done * batches.len() + i) as f64;
-            let cosine = 0.5 + 0.5 * (std::f64::consts::PI * step / steps).cos();
-            let rate = self.options.rate * ((step + 1.0) / WARM_UP).min(1.0) * cosine.max(0.01);
-            let results = in_order(batch.len(), threads, |k| self.gradients(&train(batch[k], Some(self.done))?));
-            let mut sum: Option<Gradients> = None;
-            for result in results {
-                let (loss, gradients) = result?;
-                total += loss;
-                match &mut sum {
-                    None => sum = Some(gradients),
-                    Some(sum) => add(sum, &gradients),
-                }
-            }
-            if let Some(mut sum) = sum {
-                let share = 1.0 / batch.len() as f32;
-                sum.values_mut().flatten().for_each(|g| *g *= share);
-                self.weights.step(&sum, rate, self.options.decay, LONGEST)?;
+        let windows = Window::cover(self.size, self.done % 2 == 1);
+        let steps = (count * windows.len()).div_ceil(self.options.batch) as f64;
+        let (mut total, mut step) = (0.0, 0.0);
+        // As many pictures as fit into a step are open at a time, so that a step has pieces of several.
+        for open in order.chunks(self.options.batch) {
+            let load = |k: usize| train(open[k], Some(self.done));
+            let samples = in_order(open.len(), threads, load).into_iter().collect::<Result<Vec<_>>>()?;
+            let mut pieces: Vec<(usize, Window)> =
+                (0..open.len()).flat_map(|k| windows.iter().map(move |w| (k, *w))).collect();
+            random.shuffle(&mut pieces);
+            for batch in pieces.chunks(self.options.batch) {
+                let results = in_order(batch.len(), threads, |k| {
+                    let (sample, window) = batch[k];
+                    self.gradients(&window.of(&samples[sample])?, window.pixels())
+                });
+                let done = (self.done as f64 + step / steps) / self.options.epochs as f64;
+                total += self.learn(results, done, self.done as f64 * steps + step)?;
+                step += 1.0;
             }
         }
         self.done += 1;
+        // What is looked at, and kept, are the running means; learning goes on from the weights themselves.
+        let (values, averages) = (self.weights.values()?, self.weights.averages()?);
+        self.weights.set_values(&averages)?;
         let metric = self.validate((tested, test), threads)?.figures.map50();
+        self.weights.set_values(&values)?;
         let best = self.best.as_ref().is_none_or(|b| metric > b.metric);
         if best {
-            self.best = Some(Best { epoch: self.done, metric, values: self.weights.values()? });
+            self.best = Some(Best { epoch: self.done, metric, values: averages });
         }
-        Ok(Epoch { number: self.done, of: self.options.epochs, loss: total / count.max(1) as f64, metric, best })
+        Ok(Epoch { number: self.done, of: self.options.epochs, loss: total / step.max(1.0), metric, best })
     }
 
-    fn gradients(&self, sample: &Sample) -> Result<(f64, Gradients)> {
-        let targets = Targets::new(sample, self.size);
+    /// A step by what was found for the pieces of a batch; `done` is the share of the training that is done, `step` the
+    /// number of steps. Returns the loss.
+    fn learn(&mut self, results: Vec<Result<Found>>, done: f64, step: f64) -> Result<f64> {
+        let (mut sum, mut loss, mut objects) = (Gradients::new(), 0.0, 0);
+        for result in results {
+            let found = result?;
+            loss += found.loss;
+            objects += found.objects;
+            if sum.is_empty() {
+                sum = found.gradients;
+            } else {
+                add(&mut sum, &found.gradients);
+            }
+        }
+        // By the objects of the whole batch: a piece without any still says what is none.
+        let share = 1.0 / objects.max(1) as f64;
+        sum.values_mut().flatten().for_each(|g| *g *= share as f32);
+        let cosine = 0.5 + 0.5 * (std::f64::consts::PI * done).cos();
+        let rate = self.options.rate * ((step + 1.0) / WARM_UP).min(1.0) * cosine.max(0.01);
+        self.weights.step(&sum, rate, self.options.decay, LONGEST)?;
+        Ok(loss * share)
+    }
+
+    fn gradients(&self, sample: &Sample, size: [u32; 2]) -> Result<Found> {
+        let targets = Targets::new(sample, size);
         let maps = self.head.forward(&Levels::new(&sample.maps, &self.scaling)?)?;
         let loss = loss::loss(&maps, &targets).map_err(internal)?;
         let value = loss.to_scalar::<f32>().map_err(internal)?;
         let gradients = self.weights.gradients(&loss.backward().map_err(internal)?)?;
-        Ok((f64::from(value), gradients))
+        Ok(Found { loss: f64::from(value), objects: targets.count(), gradients })
     }
 
     /// What the weights as they are find in the `count` pictures of `load`.
