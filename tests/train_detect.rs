@@ -12,7 +12,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-const SYMBOLS: [&str; 4] = ["equipment/pump", "valves/gate_valve", "instruments/indicator", "equipment/fan"];
+const SYMBOLS: [&str; 4] = ["equipment/pump", "valves/gate_valve", "instruments/plc_function", "equipment/fan"];
 const SHEET: (u32, u32) = (640, 448);
 
 /// A symbol with its name and its ink.
@@ -68,7 +68,7 @@ fn labelled(folder: &Path, count: u64) -> String {
     }
     let (ontology, set) = (at(folder, "ontology.toml"), at(folder, "set"));
     run(["label", "ontology", "--quiet", "--out", &ontology, &at(folder, "templates")]).assert_quiet(0);
-    let args = ["label", "templates", "--quiet", "--ontology", &ontology, "--out", &set, "--split", "80,20,0"];
+    let args = ["label", "templates", "--quiet", "--ontology", &ontology, "--out", &set, "--split", "0.8,0.2,0"];
     let labels = run(args.into_iter().chain(["--images", &at(folder, "sheets")]));
     assert_eq!(labels.code, Some(0), "{labels:?}");
     set
@@ -103,7 +103,7 @@ fn from_templates_to_a_detector() {
         let file = at(&folder, &format!("new_{seed}.png"));
         picture.save(&file).unwrap();
         let record = run(["detect", "--json", "--model", &out, &file]).record();
-        let objects = record["objects"].as_array().unwrap();
+        let objects = record["detections"].as_array().unwrap();
         let fits = |o: &Value| {
             let sides: [f64; 4] = std::array::from_fn(|i| o["box"][i].as_f64().unwrap());
             truth.iter().any(|(name, r)| o["label"] == **name && iou(sides, *r) > 0.6)

@@ -3,7 +3,7 @@
 use crate::cli::train::detect::{Data, Samples, check_out, facts, metadata, state};
 use crate::cli::train::progress::{Progress, other_run};
 use crate::cli::train::store::{Precision, Store};
-use crate::cli::{Outcome, batch, output};
+use crate::cli::{Outcome, batch, output, train};
 use crate::error::{Error, Result};
 use crate::input;
 use crate::models;
@@ -81,6 +81,8 @@ impl TrainDetect {
             Some(name) => models::resolve(name)?,
             None => models::default_for("features")?.clone(),
         };
+        // Before the pictures are looked at, and again with them.
+        train::check_out(&self.out, &report, &[])?;
         let data = Data::read(&self.dataset, self.force, self.seed, options)?;
         check_out(&self.out, &report, &data)?;
         let store = Store::open(self.cache.as_deref(), &self.out, Precision::Half)?;
@@ -90,12 +92,12 @@ impl TrainDetect {
 
         let views = samples.views(data.train.len()) + 1;
         // Each picture begins with another of its views, so that an epoch has some of all.
-        let train =
+        let learned =
             |at: usize, epoch: Option<usize>| samples.sample(&data.train[at], epoch.map_or(0, |e| (e + at) % views));
         let val = |at: usize, _: Option<usize>| samples.sample(&data.val[at], 0);
-        let (train, val) = ((data.train.len(), &train as _), (data.val.len(), &val as _));
+        let (learned, val) = ((data.train.len(), &learned as _), (data.val.len(), &val as _));
         let settings = Options { epochs: self.epochs, patience: self.patience, seed: self.seed, ..Options::default() };
-        let mut trainer = Trainer::new(settings.clone(), data.classes.len(), trunk.size(), train.0, train.1)?;
+        let mut trainer = Trainer::new(settings.clone(), data.classes.len(), trunk.size(), learned.0, learned.1)?;
         let mark = state::mark(&data, &settings, &samples);
         let mut epochs = Vec::new();
         if let Some((values, note)) = store.state().filter(|_| self.resume) {
@@ -104,7 +106,7 @@ impl TrainDetect {
         }
         let progress = Progress::new("mAP50", trainer.done(), self.quiet, self.json);
         while !trainer.finished() {
-            let epoch = trainer.epoch(train, val, options.threads)?;
+            let epoch = trainer.epoch(learned, val, options.threads)?;
             progress.epoch(&epoch)?;
             epochs.push(epoch);
             store.put_state(&trainer.state()?, &state::note(&mark, &epochs)?)?;
