@@ -34,9 +34,10 @@ pub struct TrainDetect {
     /// longer side of the network's input in pixels (default: so that most objects have 24; 640 to 1280)
     #[argh(option)]
     size: Option<u32>,
-    /// what is done to pictures: none, light (size, place, light) or full (mirrored too; default)
-    #[argh(option, default = "Augment::Full")]
-    augment: Augment,
+    /// what is done to pictures: none, light (size, place, light), full (mirrored too) or turned (by quarters too; default for
+    /// drawings, full for photographs)
+    #[argh(option)]
+    augment: Option<Augment>,
     /// id of the embedded model to build on (default: the first embedded)
     #[argh(option)]
     model: Option<String>,
@@ -85,9 +86,10 @@ impl TrainDetect {
         train::check_out(&self.out, &report, &[])?;
         let data = Data::read(&self.dataset, self.force, self.seed, options)?;
         check_out(&self.out, &report, &data)?;
+        let augment = self.augment.map_or_else(|| data.usual_augment(&options.limits), Ok)?;
         let store = Store::open(self.cache.as_deref(), &self.out, Precision::Half)?;
         let trunk = Trunk::new(&model, data.input_size(self.size))?;
-        let samples = Samples::new(&trunk, self.augment, &store, self.seed, options.limits);
+        let samples = Samples::new(&trunk, augment, &store, self.seed, options.limits);
         samples.fill(&data, options)?;
 
         let views = samples.views(data.train.len()) + 1;

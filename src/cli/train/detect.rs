@@ -8,6 +8,7 @@ use crate::dataset::check::Kind;
 use crate::dataset::{Picture, Split};
 use crate::error::{Error, Result};
 use crate::geometry::Rect;
+use crate::image::Image;
 use crate::input::{self, Limits, Source};
 use crate::models::Model;
 use crate::report::labels;
@@ -17,9 +18,13 @@ use crate::train::detect::{MULTIPLE, Sample, Trunk};
 use std::path::Path;
 
 /// Views of all pictures together that are worth their time: a large set is varied as it is.
-const VIEWS: usize = 120;
-/// The most views of one picture besides itself.
-const MOST_VIEWS: usize = 4;
+const VIEWS: usize = 320;
+/// The most views of one picture, itself among them.
+const MOST_VIEWS: usize = 8;
+/// Pictures that tell whether a data set is one of drawings.
+const LOOKED_AT: usize = 8;
+/// The share of a drawing that is paper.
+const PAPER: f64 = 0.6;
 /// The share of pictures that are set aside where the data set has no part to choose by.
 const ASIDE: f64 = 0.15;
 /// The side, in input pixels, that three of four objects reach: three cells of the finest level.
@@ -118,6 +123,14 @@ impl Data {
         Ok(Data { classes, train, val, notes })
     }
 
+    /// What is done to pictures of this kind: drawings may be turned.
+    pub fn usual_augment(&self, limits: &Limits) -> Result<Augment> {
+        let some = self.train.iter().step_by(self.train.len().div_ceil(LOOKED_AT));
+        let drawn = some.map(|p| Ok(is_drawing(&p.load(limits)?))).collect::<Result<Vec<bool>>>()?;
+        let most = 2 * drawn.iter().filter(|d| **d).count() > drawn.len();
+        Ok(if most { Augment::Turned } else { Augment::Full })
+    }
+
     /// Width and height of an input that suits the pictures: their shape, and so large that most objects can be told apart.
     /// `longer` is the longer side if the user says it.
     pub fn input_size(&self, longer: Option<u32>) -> [u32; 2] {
@@ -141,6 +154,21 @@ impl Data {
         let side = |v: f32| ((v / MULTIPLE as f32).round() as u32).max(2) * MULTIPLE;
         if aspect >= 1.0 { [side(longer), side(longer / aspect)] } else { [side(longer * aspect), side(longer)] }
     }
+}
+
+/// Whether a picture is a drawing: most of it is paper, one light grey. Pictures of light lines on dark ground are no drawings
+/// here; they may be called so with `--augment turned`.
+fn is_drawing(image: &Image) -> bool {
+    let mut counts = [0u32; 256];
+    for pixel in image.data().chunks_exact(3) {
+        let (least, most) = (pixel.iter().min().copied().unwrap_or(0), pixel.iter().max().copied().unwrap_or(0));
+        if most - least <= 24 {
+            counts[usize::from(most)] += 1;
+        }
+    }
+    // Scanned paper has some unevenness and noise.
+    let paper = (128..=232).map(|low| counts[low..=low + 23].iter().sum::<u32>()).max().unwrap_or(0);
+    f64::from(paper) > PAPER * image.data().len() as f64 / 3.0
 }
 
 /// Hands out samples: the trunk's maps from the store, or new ones.
@@ -251,7 +279,7 @@ impl Photo {
     }
 
     /// The picture itself.
-    pub fn load(&self, limits: &Limits) -> Result<crate::Image> {
+    pub fn load(&self, limits: &Limits) -> Result<Image> {
         let source = Source::File(self.place.source.clone());
         input::decode(&source.name(), &source.read()?, limits)
     }

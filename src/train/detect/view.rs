@@ -4,8 +4,9 @@ use crate::error::Result;
 use crate::geometry::Rect;
 use crate::image::Image;
 use crate::models::manifest::InputSpec;
-use crate::preprocess::{self, Placement};
+use crate::preprocess::{self, Placement, overview};
 use crate::train::augment::mirrored;
+use image::metadata::Orientation;
 use std::str::FromStr;
 
 /// What may be done to a picture to learn more from it.
@@ -17,6 +18,8 @@ pub enum Augment {
     Light,
     /// Mirrored left to right too: wrong where left and right differ, as with texts.
     Full,
+    /// Turned by quarters too: for drawings and for what is seen from above.
+    Turned,
 }
 
 impl Augment {
@@ -26,6 +29,7 @@ impl Augment {
             Augment::None => "none",
             Augment::Light => "light",
             Augment::Full => "full",
+            Augment::Turned => "turned",
         }
     }
 }
@@ -34,13 +38,16 @@ impl FromStr for Augment {
     type Err = String;
 
     fn from_str(text: &str) -> std::result::Result<Self, String> {
-        [Augment::None, Augment::Light, Augment::Full]
+        [Augment::None, Augment::Light, Augment::Full, Augment::Turned]
             .into_iter()
             .find(|a| a.name() == text)
-            .ok_or_else(|| format!("{text:?} is none of none, light, full"))
+            .ok_or_else(|| format!("{text:?} is none of none, light, full, turned"))
     }
 }
 
+/// The turns by quarters, clockwise.
+const TURNS: [Orientation; 4] =
+    [Orientation::NoTransforms, Orientation::Rotate90, Orientation::Rotate180, Orientation::Rotate270];
 /// Least and greatest size against the picture as it is.
 const ZOOM: (f32, f32) = (0.75, 1.3);
 /// Greatest change of contrast, and of light in steps of 0 to 255.
@@ -59,6 +66,8 @@ pub struct View {
     /// Width and height of the part in the input.
     inner: (u32, u32),
     mirrored: bool,
+    /// How the part is turned before that.
+    turn: Orientation,
     /// Gain and shift of the pixels.
     light: (f32, f32),
     /// Width and height of the network's input.
@@ -69,7 +78,7 @@ impl View {
     /// The picture as it is, of `size` (width, height), in an input of `input`; as [`preprocess::fit`] does it.
     pub fn plain(size: (u32, u32), input: [u32; 2]) -> Self {
         let gain = (input[0] as f32 / size.0 as f32).min(input[1] as f32 / size.1 as f32);
-        View::of((0, 0, size.0, size.1), gain, (0.5, 0.5), input)
+        View::of((0, 0, size.0, size.1), Orientation::NoTransforms, gain, (0.5, 0.5), input)
     }
 
     /// A look at a picture of `size` in an input of `input`, by chance.
@@ -80,34 +89,42 @@ impl View {
         let between = |random: &mut fastrand::Rng, low: f32, high: f32| low + (high - low) * random.f32();
         let fitting = (input[0] as f32 / size.0 as f32).min(input[1] as f32 / size.1 as f32);
         let gain = fitting * between(random, ZOOM.0.ln(), ZOOM.1.ln()).exp();
+        let turn = match augment {
+            Augment::Turned => TURNS[random.usize(..TURNS.len())],
+            _ => Orientation::NoTransforms,
+        };
+        // Of a picture that is turned, as much is seen as fits in that size.
+        let [across, down] = if overview::swaps(turn) { [input[1], input[0]] } else { input };
         let seen = |side: u32, input: u32| ((input as f32 / gain).floor() as u32).clamp(1, side);
-        let (w, h) = (seen(size.0, input[0]), seen(size.1, input[1]));
+        let (w, h) = (seen(size.0, across), seen(size.1, down));
         let part = (random.u32(0..=size.0 - w), random.u32(0..=size.1 - h), w, h);
-        let mut view = View::of(part, gain, (random.f32(), random.f32()), input);
-        view.mirrored = augment == Augment::Full && random.bool();
+        let mut view = View::of(part, turn, gain, (random.f32(), random.f32()), input);
+        view.mirrored = matches!(augment, Augment::Full | Augment::Turned) && random.bool();
         view.light = (1.0 + between(random, -CONTRAST, CONTRAST), between(random, -LIGHT, LIGHT));
         view
     }
 
     /// A part seen with a gain, `free` of what is left of the input to the left and above it.
-    fn of(part: (u32, u32, u32, u32), gain: f32, free: (f32, f32), input: [u32; 2]) -> Self {
+    fn of(part: (u32, u32, u32, u32), turn: Orientation, gain: f32, free: (f32, f32), input: [u32; 2]) -> Self {
+        let (src_w, src_h) = if overview::swaps(turn) { (part.3, part.2) } else { (part.2, part.3) };
         let side = |length: u32, most: u32| ((length as f32 * gain).round() as u32).clamp(1, most);
-        let inner = (side(part.2, input[0]), side(part.3, input[1]));
+        let inner = (side(src_w, input[0]), side(src_h, input[1]));
         let placement = Placement {
-            scale_x: inner.0 as f32 / part.2 as f32,
-            scale_y: inner.1 as f32 / part.3 as f32,
+            scale_x: inner.0 as f32 / src_w as f32,
+            scale_y: inner.1 as f32 / src_h as f32,
             pad_left: ((input[0] - inner.0) as f32 * free.0).floor(),
             pad_top: ((input[1] - inner.1) as f32 * free.1).floor(),
-            src_w: part.2,
-            src_h: part.3,
+            src_w,
+            src_h,
         };
-        View { part, placement, inner, mirrored: false, light: (1.0, 0.0), input }
+        View { part, placement, inner, mirrored: false, turn, light: (1.0, 0.0), input }
     }
 
     /// The network's input for `image`; what the picture leaves free has the value of `spec.pad`.
     pub fn image(&self, image: &Image, spec: &InputSpec) -> Result<Image> {
         let (x, y, w, h) = self.part;
         let part = if (w, h) == (image.width(), image.height()) { image.clone() } else { image.crop(x, y, w, h)? };
+        let part = overview::turned_image(part, self.turn)?;
         let mut small = preprocess::resample(&part, self.inner.0, self.inner.1, spec.resample)?;
         let (gain, shift) = self.light;
         if self.light != (1.0, 0.0) {
@@ -120,7 +137,18 @@ impl View {
         if self.mirrored { mirrored(&whole) } else { Ok(whole) }
     }
 
-    /// A box in input pixels of a view that is not mirrored as one in the picture's.
+    /// A box of the part after its turn.
+    fn turned(&self, rect: &Rect) -> Rect {
+        let (w, h) = (self.part.2 as f32, self.part.3 as f32);
+        Rect::around(rect.corners().map(|(x, y)| match self.turn {
+            Orientation::Rotate90 => (h - y, x),
+            Orientation::Rotate180 => (w - x, h - y),
+            Orientation::Rotate270 => (y, w - x),
+            _ => (x, y),
+        }))
+    }
+
+    /// A box in input pixels of a [`View::plain`] as one in the picture's.
     pub fn to_source(&self, rect: &Rect) -> Rect {
         self.placement.to_source(rect).moved(self.part.0 as f32, self.part.1 as f32)
     }
@@ -132,7 +160,7 @@ impl View {
         if seen.area() <= 0.0 || seen.area() < LEFT * rect.area() {
             return None;
         }
-        let placed = self.placement.to_input(&seen);
+        let placed = self.placement.to_input(&self.turned(&seen));
         let width = self.input[0] as f32;
         Some(if self.mirrored { Rect { x1: width - placed.x2, x2: width - placed.x1, ..placed } } else { placed })
     }
@@ -177,7 +205,7 @@ mod tests {
             let pixels = (0..width * height).flat_map(|i| [if inside(i % width, i / width) { 255 } else { 0 }; 3]).collect();
             let image = Image::new(width, height, pixels).unwrap();
             let mut random = fastrand::Rng::with_seed(seed);
-            let view = View::random((width, height), [160, 128], Augment::Full, &mut random);
+            let view = View::random((width, height), [160, 128], Augment::Turned, &mut random);
             let rect = Rect::from_xywh(x as f32, y as f32, w as f32, h as f32);
             if let Some(placed) = view.rect(&rect) {
                 let spec = InputSpec { pad: 0, ..spec([160, 128]) };
