@@ -79,14 +79,14 @@ fn from_templates_to_a_detector() {
     let folder = temp();
     let set = labelled(folder.path(), 15);
     let (out, cache) = (at(&folder, "m.onnx"), at(&folder, "features"));
-    let args = ["train", "detect", &set, "--out", &out, "--json", "--cache", &cache, "--epochs", "24"];
+    let args = ["train", "detect", &set, "--out", &out, "--json", "--cache", &cache, "--epochs", "100"];
     let result = run(args);
     assert_eq!(result.code, Some(0), "{result:?}");
     let records = result.records();
     let epochs: Vec<&Value> = records.iter().filter(|r| r["type"] == "epoch").collect();
-    assert_eq!(epochs.len(), 24);
+    assert_eq!(epochs.len(), 100);
     let loss = |e: &Value| e["loss"].as_f64().unwrap();
-    assert!(loss(epochs[23]) < loss(epochs[0]) / 2.0, "{epochs:?}");
+    assert!(loss(epochs[99]) < loss(epochs[0]) / 2.0, "{epochs:?}");
     let end = records.last().unwrap();
     assert_eq!((end["type"].as_str(), end["task"].as_str()), (Some("train"), Some("detect")));
     assert!(end["map50"].as_f64().unwrap() > 0.85, "{end}");

@@ -121,7 +121,7 @@ pub struct OutputSpec {
     pub probabilities: String,
     /// Mid-level feature maps for local comparison, from fine to coarse, shape 1 x C x H/s x W/s.
     pub maps: Vec<String>,
-    /// Feature maps at /4, /8, /16 and /32 that a detector can be trained on, shape 1 x C x H/s x W/s.
+    /// Feature maps at /8, /16 and /32 that a detector can be trained on, shape 1 x C x H/s x W/s.
     pub pyramid: Vec<String>,
     /// The levels of a NanoDet head.
     pub nanodet: Vec<NanodetLevel>,

@@ -1,5 +1,5 @@
 //! What ONNX files of training programs note of themselves, in Ultralytics' way: `task`, `names`, `imgsz`, `stride`; and
-//! ocellus' own `fit`, `resample` and `region`.
+//! ocellus' own `fit`, `resample`, `region` and `iou`.
 
 use crate::engine::Description;
 use crate::models::Model;

@@ -11,9 +11,9 @@ use std::collections::BTreeMap;
 const KEPT: (f64, f64) = (0.9, 0.999);
 /// Keeps the division by the root of the mean square finite.
 const EPSILON: f64 = 1e-8;
-/// How much of the running mean of the weights stays a step, in the long run: the mean of some hundred steps is a better network
-/// than the last one (Polyak and Juditsky 1992).
-const AVERAGED: f64 = 0.998;
+/// How much of the running mean of the weights stays a step, in the long run: the mean of a hundred steps is a better network than the
+/// last one (Polyak and Juditsky 1992).
+const AVERAGED: f64 = 0.99;
 /// The key of the number of steps among the tensors of a state.
 const STEPS: &str = "steps";
 

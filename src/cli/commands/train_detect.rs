@@ -25,13 +25,13 @@ pub struct TrainDetect {
     /// the ONNX file to write
     #[argh(option)]
     out: PathBuf,
-    /// passes over the pictures at most (default: 60)
-    #[argh(option, default = "60")]
-    epochs: usize,
-    /// end after so many passes without a better one (default: 20)
-    #[argh(option, default = "20")]
-    patience: usize,
-    /// longer side of the network's input in pixels (default: so that most objects have 24; 640 to 1280)
+    /// passes over the pictures at most (default: 20 for many pictures to 200 for few)
+    #[argh(option)]
+    epochs: Option<usize>,
+    /// end after so many passes without a better one (default: a third of them, at least 20)
+    #[argh(option)]
+    patience: Option<usize>,
+    /// longer side of the network's input in pixels (default: so that most objects have 48; 640 to 2048)
     #[argh(option)]
     size: Option<u32>,
     /// what is done to pictures: none, light (size, place, light), full (mirrored too) or turned (by quarters too; default for
@@ -74,7 +74,7 @@ impl TrainDetect {
     pub fn run(self) -> Result<Outcome> {
         let start = Instant::now();
         let options = batch::Options::new(self.threads, self.quiet, self.max_pixels)?;
-        if self.epochs == 0 || self.patience == 0 || self.size.is_some_and(|s| !(64..=4096).contains(&s)) {
+        if self.epochs == Some(0) || self.patience == Some(0) || self.size.is_some_and(|s| !(64..=4096).contains(&s)) {
             return Err(Error::Usage("--epochs and --patience must be above 0, --size 64 to 4096".into()));
         }
         let report = self.report.clone().unwrap_or_else(|| self.out.with_extension("html"));
@@ -98,7 +98,10 @@ impl TrainDetect {
             |at: usize, epoch: Option<usize>| samples.sample(&data.train[at], epoch.map_or(0, |e| (e + at) % views));
         let val = |at: usize, _: Option<usize>| samples.sample(&data.val[at], 0);
         let (learned, val) = ((data.train.len(), &learned as _), (data.val.len(), &val as _));
-        let settings = Options { epochs: self.epochs, patience: self.patience, seed: self.seed, ..Options::default() };
+        let usual = Options::usual(data.train.len(), trunk.size());
+        let epochs = self.epochs.unwrap_or(usual.epochs);
+        let patience = self.patience.unwrap_or(usual.patience);
+        let settings = Options { epochs, patience, seed: self.seed, ..usual };
         let mut trainer = Trainer::new(settings.clone(), data.classes.len(), trunk.size(), learned.0, learned.1)?;
         let mark = state::mark(&data, &settings, &samples);
         let mut epochs = Vec::new();

@@ -14,11 +14,12 @@ use crate::models::Model;
 use crate::report::labels;
 use crate::tasks::metadata::names_text;
 use crate::train::detect::view::{Augment, View};
-use crate::train::detect::{MULTIPLE, Sample, Trunk};
+use crate::train::detect::{IOU, MULTIPLE, Sample, Trunk};
 use std::path::Path;
 
-/// Views of all pictures together that are worth their time: a large set is varied as it is.
-const VIEWS: usize = 320;
+/// Input pixels that are worth their time in views of all pictures together, about five minutes on two slow cores: a large set
+/// is varied as it is.
+const VIEWED: u64 = 600_000_000;
 /// The most views of one picture, itself among them.
 const MOST_VIEWS: usize = 8;
 /// Pictures that tell whether a data set is one of drawings.
@@ -28,9 +29,9 @@ const PAPER: f64 = 0.6;
 /// The share of pictures that are set aside where the data set has no part to choose by.
 const ASIDE: f64 = 0.15;
 /// The side, in input pixels, that three of four objects reach: three cells of the finest level.
-const READABLE: f32 = 24.0;
-/// Longer sides that are chosen: the usual one of the YOLO family to what a small box computes in a second.
-const LONGER_SIDE: (f32, f32) = (640.0, 1280.0);
+const READABLE: f32 = 48.0;
+/// Longer sides that are chosen: the usual one of the YOLO family to what a small box computes in some seconds.
+const LONGER_SIDE: (f32, f32) = (640.0, 2048.0);
 
 /// A labelled picture.
 #[derive(Debug)]
@@ -191,13 +192,15 @@ impl<'a> Samples<'a> {
     /// Of pictures that `trunk` looks at.
     pub fn new(trunk: &'a Trunk, augment: Augment, store: &'a Store, seed: u64, limits: Limits) -> Self {
         let [width, height] = trunk.size();
-        let key = format!("{} {width}x{height} {} {seed}", trunk.sha256(), augment.name());
+        let key = format!("{} {width}x{height} {} {seed}", trunk.identity(), augment.name());
         Samples { trunk, augment, store, key, seed, limits }
     }
 
     /// The number of views of one of `count` pictures besides itself.
     pub fn views(&self, count: usize) -> usize {
-        if self.augment == Augment::None { 0 } else { (VIEWS / count.max(1)).clamp(1, MOST_VIEWS) - 1 }
+        let [width, height] = self.trunk.size().map(u64::from);
+        let affordable = (VIEWED / (width * height * count.max(1) as u64)) as usize;
+        if self.augment == Augment::None { 0 } else { affordable.clamp(2, MOST_VIEWS) - 1 }
     }
 
     /// The sample of a picture as it is (view 0) or in one of its other views.
@@ -224,9 +227,10 @@ impl<'a> Samples<'a> {
             return (self.plain(photo), key);
         }
         // By the picture itself, so that another order of the files changes nothing.
-        let digits = u64::from_str_radix(&key[..16], 16).unwrap_or_default();
-        let mut random = fastrand::Rng::with_seed(self.seed ^ digits);
-        (View::random(photo.picture.size, self.trunk.size(), self.augment, &mut random), key)
+        let digits = |hex: &str| self.seed ^ u64::from_str_radix(&hex[..16], 16).unwrap_or_default();
+        let mut random = fastrand::Rng::with_seed(digits(&key));
+        let pose = (view, digits(&photo.hash));
+        (View::random(photo.picture.size, self.trunk.size(), self.augment, pose, &mut random), key)
     }
 
     fn compute(&self, photo: &Photo, look: &View, key: &str) -> Result<Vec<crate::Tensor>> {
@@ -303,6 +307,7 @@ pub fn metadata(data: &Data, trunk: &Trunk, model: &Model) -> Vec<(&'static str,
         ("batch", "1".into()),
         ("fit", "letterbox".into()),
         ("resample", "area".into()),
+        ("iou", IOU.to_string()),
         ("trunk", model.info.id.clone()),
     ]
 }

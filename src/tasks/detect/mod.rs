@@ -29,6 +29,13 @@ enum Head {
     Nanodet(Vec<NanodetLevel>),
 }
 
+impl Head {
+    /// The IoU of the original's non-maximum suppression.
+    fn usual_iou(&self) -> f32 {
+        if matches!(self, Head::Nanodet(_)) { 0.6 } else { 0.7 }
+    }
+}
+
 /// A detector, loaded once and shared by threads.
 #[derive(Debug)]
 pub struct Detector {
@@ -37,6 +44,7 @@ pub struct Detector {
     input: InputSpec,
     head: Head,
     labels: Vec<String>,
+    iou: f32,
 }
 
 /// What one look at a picture gave, before masks are assembled.
@@ -87,8 +95,14 @@ impl Detector {
             names.push(&outputs.prototypes);
         }
         let session = Session::load(model, &names)?;
-        let detector =
-            Detector { id: info.id.clone(), session, input: info.input.clone(), head, labels: info.labels.clone() };
+        let detector = Detector {
+            id: info.id.clone(),
+            session,
+            input: info.input.clone(),
+            iou: head.usual_iou(),
+            head,
+            labels: info.labels.clone(),
+        };
         detector.check()?;
         Ok(detector)
     }
@@ -137,10 +151,10 @@ impl Detector {
         matches!(self.head, Head::Yolo { masks: true } | Head::EndToEnd { masks: true })
     }
 
-    /// The IoU above which the original drops the worse of two boxes: 0.6 in NanoDet's configuration, 0.7 in Ultralytics'
-    /// `predict`.
+    /// The IoU above which the worse of two boxes is dropped: what the file notes as `iou`, or that of the original, 0.6 in
+    /// NanoDet's configuration, 0.7 in Ultralytics' `predict`.
     pub fn default_iou(&self) -> f32 {
-        if matches!(self.head, Head::Nanodet(_)) { 0.6 } else { 0.7 }
+        self.iou
     }
 
     /// The objects of `image`, best first, boxes in its pixels. With `tiles` the picture is looked at in pieces as well as

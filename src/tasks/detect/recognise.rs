@@ -6,8 +6,9 @@ use crate::error::{Error, Result};
 use crate::models::manifest::{Fit, Resample};
 use crate::tasks::metadata::{self, Usual};
 
-/// Strides of the pyramids of the YOLO family: the usual one, and those with a coarser or a finer level.
-const PYRAMIDS: [&[usize]; 3] = [&[8, 16, 32], &[8, 16, 32, 64], &[4, 8, 16, 32]];
+/// Strides of the pyramids of the YOLO family: the usual one, and those with a coarser or a finer level; and of heads that
+/// `train detect` makes.
+const PYRAMIDS: [&[usize]; 4] = [&[8, 16, 32], &[8, 16, 32, 64], &[4, 8, 16, 32], &[16, 32]];
 /// Ultralytics' names for what a graph is for; others are no detectors of boxes.
 const TASKS: [&str; 2] = ["detect", "segment"];
 /// How Ultralytics prepares pictures for detectors; with sides left open as its `rect`, no more padding than the stride
@@ -33,7 +34,9 @@ pub(super) fn detector(name: &str, bytes: Vec<u8>) -> Result<Detector> {
     let names = metadata::class_names(&described);
     let (head, classes) = head(&shapes, (width, height), names.len()).map_err(|why| unknown(name, &described, &why))?;
     let labels = (0..classes).map(|i| names.get(i).cloned().unwrap_or_else(|| metadata::unnamed(i))).collect();
-    Ok(Detector { id: name.to_string(), session, input, head, labels })
+    let noted = described.metadata.get("iou").and_then(|text| text.trim().parse().ok());
+    let iou = noted.filter(|iou| (0.0..=1.0).contains(iou)).unwrap_or_else(|| head.usual_iou());
+    Ok(Detector { id: name.to_string(), session, input, head, labels, iou })
 }
 
 /// What supported exports look like, and what was found.

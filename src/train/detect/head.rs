@@ -1,5 +1,5 @@
-//! The head of a detector: three levels of a trunk's maps, brought together from coarse to fine (FPN, Lin et al. 2017), then
-//! classes, centre and sides for each cell, without anchors (YOLOX, Ge et al. 2021).
+//! The head of a detector: two levels of a trunk's maps, brought together from coarse to fine (FPN, Lin et al. 2017), then
+//! classes and distances of the four sides for each cell, without anchors (FCOS, Tian et al. 2019).
 
 use super::depthwise::{SIDE, depthwise_relu};
 use crate::engine::{Attribute, Network};
@@ -10,25 +10,25 @@ use crate::train::weights::Weights;
 use candle_core::{Device, Tensor};
 use std::collections::BTreeMap;
 
-/// Input pixels a cell of each level, as in the YOLO family.
-pub const STRIDES: [usize; 3] = [8, 16, 32];
-/// Blocks of each level, from fine to coarse: most of what is small is told apart on the fine one. A block is a depthwise
-/// convolution, then two 1x1 convolutions with more channels between them, added to its input (ConvNeXt, Liu et al. 2022).
-const BLOCKS: [usize; 3] = [2, 1, 1];
-/// Channels between the 1x1 convolutions of a block against those outside.
-const EXPANSION: usize = 2;
+/// Input pixels a cell of each level. A network that was trained on photographs tells little apart before its maps at /16: it
+/// pays more to show it the picture larger than to look at finer maps.
+pub const STRIDES: [usize; 2] = [16, 32];
+/// Maps that the levels are made of, at /8, /16 and /32; the first two make the finer level.
+pub const MAPS: usize = 3;
+/// Depthwise-separable blocks of each level, from fine to coarse: most of what is small is told apart on the fine one.
+const BLOCKS: [usize; 2] = [3, 1];
 /// The score that an untrained head gives: so low that the many empty cells do not drown the first steps (Lin et al. 2017).
 const PRIOR: f32 = 0.01;
-/// Sides beyond exp(6) strides are no sides.
-const LONGEST: f32 = 6.0;
+/// Distances beyond exp(6) strides are no distances.
+const FARTHEST: f32 = 6.0;
 
 /// What is known of one channel of the trunk's maps: it is brought to mean 0 and deviation 1.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scaling {
-    /// Mean by channel, for each of the four maps.
-    pub means: [Vec<f32>; 4],
+    /// Mean by channel, for each of the maps.
+    pub means: [Vec<f32>; MAPS],
     /// One over the deviation, likewise.
-    pub gains: [Vec<f32>; 4],
+    pub gains: [Vec<f32>; MAPS],
 }
 
 /// The head, ready to compute.
@@ -41,20 +41,18 @@ pub struct Head {
 pub struct Maps {
     /// Scores before the sigmoid, classes x cells.
     pub classes: Tensor,
-    /// Where the middle of the box lies, seen from the cell's, in strides: to the right and down, 2 x cells.
-    pub centres: Tensor,
-    /// Width and height of the box in strides, 2 x cells.
+    /// Distances of the left, upper, right and lower side from the cell's middle in strides, 4 x cells.
     pub sides: Tensor,
 }
 
 /// A picture's maps as the head takes them: a tensor a level, C x H x W, scaled.
-pub struct Levels([Tensor; 3]);
+pub struct Levels([Tensor; STRIDES.len()]);
 
 impl Levels {
-    /// From the trunk's maps at /4, /8, /16 and /32. The finest is laid out as four channels a cell of the next.
+    /// From the trunk's maps at /8, /16 and /32. The finest is laid out as four channels a cell of the next.
     pub fn new(maps: &[Values], scaling: &Scaling) -> Result<Self> {
-        let [quarter, eighth, sixteenth, last] = maps else {
-            return Err(Error::Internal(format!("{} maps, expected 4", maps.len())));
+        let [eighth, sixteenth, last] = maps else {
+            return Err(Error::Internal(format!("{} maps, expected {MAPS}", maps.len())));
         };
         let scaled = |at: usize, map: &Values| -> Result<(usize, usize, usize, Vec<f32>)> {
             let (c, h, w) = map.chw()?;
@@ -65,8 +63,8 @@ impl Levels {
             }
             Ok((c, h, w, data))
         };
-        let (c, h, w, fine) = scaled(0, quarter)?;
-        let (_, rows, columns, mut merged) = scaled(1, eighth)?;
+        let (c, h, w, fine) = scaled(0, eighth)?;
+        let (_, rows, columns, mut merged) = scaled(1, sixteenth)?;
         if (h, w) != (2 * rows, 2 * columns) {
             return Err(Error::Internal(format!("a map of {w}x{h} over one of {columns}x{rows}")));
         }
@@ -81,17 +79,17 @@ impl Levels {
             let channels = data.len() / (h * w);
             Tensor::from_vec(data, (channels, h, w), &Device::Cpu).map_err(internal)
         };
-        let coarse = |at, map| scaled(at, map).and_then(|(_, h, w, data)| tensor((h, w), data));
-        Ok(Levels([tensor((rows, columns), merged)?, coarse(2, sixteenth)?, coarse(3, last)?]))
+        let (_, h, w, coarse) = scaled(2, last)?;
+        Ok(Levels([tensor((rows, columns), merged)?, tensor((h, w), coarse)?]))
     }
 }
 
 impl Head {
-    /// A head for `classes` on maps of `channels` (at /4, /8, /16, /32), `width` channels wide inside. Its weights join `weights`.
+    /// A head for `classes` on maps of `channels` (at /8, /16, /32), `width` channels wide inside. Its weights join `weights`.
     pub fn new(
         weights: &mut Weights,
         classes: usize,
-        channels: [usize; 4],
+        channels: [usize; MAPS],
         width: usize,
         random: &mut fastrand::Rng,
     ) -> Result<Self> {
@@ -101,21 +99,17 @@ impl Head {
             all.insert(name.to_string(), weights.random(name, shape, deviation, random)?);
             Ok(())
         };
-        for (level, inputs) in [channels[1] + 4 * channels[0], channels[2], channels[3]].into_iter().enumerate() {
+        for (level, inputs) in [channels[1] + 4 * channels[0], channels[2]].into_iter().enumerate() {
             // Deviations by He et al. 2015.
             add(weights, &format!("{level}.lateral.weight"), &[width, inputs], inputs, 1.0)?;
             for block in 0..BLOCKS[level] {
                 let name = format!("{level}.{block}");
                 add(weights, &format!("{name}.depthwise.weight"), &[width, SIDE * SIDE], SIDE * SIDE, 2.0)?;
-                let inner = EXPANSION * width;
-                add(weights, &format!("{name}.expand.weight"), &[inner, width], width, 2.0)?;
-                // Small at first: a new block hardly changes what goes through it.
-                add(weights, &format!("{name}.project.weight"), &[width, inner], inner, 0.5)?;
+                add(weights, &format!("{name}.pointwise.weight"), &[width, width], width, 2.0)?;
             }
         }
         add(weights, "classes.weight", &[classes, width], width, 0.01)?;
-        add(weights, "centres.weight", &[2, width], width, 0.01)?;
-        add(weights, "sides.weight", &[2, width], width, 0.01)?;
+        add(weights, "sides.weight", &[4, width], width, 0.01)?;
         let mut bias = |weights: &mut Weights, name: String, count: usize, value: f32| -> Result<()> {
             all.insert(name.clone(), weights.add(&name, &[count], vec![value; count])?);
             Ok(())
@@ -124,14 +118,12 @@ impl Head {
             bias(weights, format!("{level}.lateral.bias"), width, 0.0)?;
             for block in 0..blocks {
                 bias(weights, format!("{level}.{block}.depthwise.bias"), width, 0.0)?;
-                bias(weights, format!("{level}.{block}.expand.bias"), EXPANSION * width, 0.0)?;
-                bias(weights, format!("{level}.{block}.project.bias"), width, 0.0)?;
+                bias(weights, format!("{level}.{block}.pointwise.bias"), width, 0.0)?;
             }
         }
         bias(weights, "classes.bias".into(), classes, (PRIOR / (1.0 - PRIOR)).ln())?;
-        bias(weights, "centres.bias".into(), 2, 0.0)?;
-        // An object of four cells.
-        bias(weights, "sides.bias".into(), 2, 4f32.ln())?;
+        // Two strides to each side: an object of four cells.
+        bias(weights, "sides.bias".into(), 4, 2f32.ln())?;
         Ok(Head { weights: all, classes })
     }
 
@@ -154,9 +146,9 @@ impl Head {
 
     fn compute(&self, levels: &Levels) -> candle_core::Result<Maps> {
         let mut above: Option<Tensor> = None;
-        let (mut classes, mut centres, mut sides) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut classes, mut sides) = (Vec::new(), Vec::new());
         for level in (0..STRIDES.len()).rev() {
-            let mut maps = self.pointwise(&format!("{level}.lateral"), &levels.0[level])?;
+            let mut maps = self.pointwise(&format!("{level}.lateral"), &levels.0[level])?.relu()?;
             if let Some(above) = &above {
                 maps = (maps + doubled(above)?)?;
             }
@@ -164,38 +156,35 @@ impl Head {
                 let name = format!("{level}.{block}");
                 let kernels = self.weight(&format!("{name}.depthwise.weight"))?;
                 let filtered = depthwise_relu(&maps, kernels, self.weight(&format!("{name}.depthwise.bias"))?)?;
-                let expanded = self.pointwise(&format!("{name}.expand"), &filtered)?.relu()?;
-                maps = (maps + self.pointwise(&format!("{name}.project"), &expanded)?)?;
+                maps = (maps + self.pointwise(&format!("{name}.pointwise"), &filtered)?.relu()?)?;
             }
             let flat = |t: Tensor| t.flatten_from(1);
             classes.insert(0, flat(self.pointwise("classes", &maps)?)?);
-            centres.insert(0, flat(self.pointwise("centres", &maps)?)?);
             sides.insert(0, flat(self.pointwise("sides", &maps)?)?);
             above = Some(maps);
         }
-        let sides = Tensor::cat(&sides, 1)?.clamp(-LONGEST, LONGEST)?.exp()?;
-        Ok(Maps { classes: Tensor::cat(&classes, 1)?, centres: Tensor::cat(&centres, 1)?, sides })
+        let sides = Tensor::cat(&sides, 1)?.clamp(-FARTHEST, FARTHEST)?.exp()?;
+        Ok(Maps { classes: Tensor::cat(&classes, 1)?, sides })
     }
 
     /// What a decoder of YOLO heads reads, 1 x (4 + classes) x cells: centre x, centre y, width, height in pixels of an input of
     /// `size` (width, height), scores of 0 to 1.
     pub fn output(&self, maps: &Maps, size: [u32; 2]) -> Result<Values> {
         let flat = |t: &Tensor| t.flatten_all().and_then(|t| t.to_vec1::<f32>()).map_err(internal);
-        let (centres, sides, scores) = (flat(&maps.centres)?, flat(&maps.sides)?, flat(&maps.classes)?);
+        let (sides, scores) = (flat(&maps.sides)?, flat(&maps.classes)?);
         let cells = cells(size);
         let count = cells.len();
         let mut data = vec![0f32; 4 * count];
         for (i, cell) in cells.iter().enumerate() {
-            let [dx, dy] = [0, 1].map(|axis| centres[axis * count + i] * cell.stride);
-            let [w, h] = [0, 1].map(|axis| sides[axis * count + i] * cell.stride);
-            let row = [cell.x + dx, cell.y + dy, w, h];
+            let [left, upper, right, lower] = [0, 1, 2, 3].map(|side| sides[side * count + i] * cell.stride);
+            let row = [cell.x + (right - left) / 2.0, cell.y + (lower - upper) / 2.0, left + right, upper + lower];
             row.into_iter().enumerate().for_each(|(r, v)| data[r * count + i] = v);
         }
         data.extend(scores.iter().map(|x| 1.0 / (1.0 + (-x).exp())));
         Values::new(vec![1, 4 + self.classes, count], data)
     }
 
-    /// Adds the head with the weights `values` to `network`, whose trunk gives the maps `taps` (/4, /8, /16, /32), and returns
+    /// Adds the head with the weights `values` to `network`, whose trunk gives the maps `taps` (/8, /16, /32), and returns
     /// the name of its output: 1 x (4 + classes) x cells, centre x, centre y, width, height in input pixels, scores of 0 to 1.
     pub fn export(
         &self,
@@ -207,12 +196,13 @@ impl Head {
         let mut writer = Writer { network, values };
         let [width, height] = writer.network.size().map(|s| s as usize);
         let mut above: Option<String> = None;
-        let (mut classes, mut centres, mut sides) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut classes, mut sides) = (Vec::new(), Vec::new());
         for level in (0..STRIDES.len()).rev() {
             let mut maps = match level {
                 0 => writer.fine_lateral(taps, scaling)?,
                 _ => writer.lateral(&format!("{level}.lateral"), taps[level + 1], (scaling, level + 1))?,
             };
+            maps = writer.network.node("Relu", &[&maps], &[]);
             if let Some(above) = &above {
                 let larger = writer.doubled(above);
                 maps = writer.network.node("Add", &[&maps, &larger], &[]);
@@ -221,24 +211,21 @@ impl Head {
                 let name = format!("{level}.{block}");
                 let filtered = writer.depthwise(&format!("{name}.depthwise"), &maps)?;
                 let filtered = writer.network.node("Relu", &[&filtered], &[]);
-                let expanded = writer.pointwise(&format!("{name}.expand"), &filtered)?;
-                let expanded = writer.network.node("Relu", &[&expanded], &[]);
-                let projected = writer.pointwise(&format!("{name}.project"), &expanded)?;
-                maps = writer.network.node("Add", &[&maps, &projected], &[]);
+                let mixed = writer.pointwise(&format!("{name}.pointwise"), &filtered)?;
+                let mixed = writer.network.node("Relu", &[&mixed], &[]);
+                maps = writer.network.node("Add", &[&maps, &mixed], &[]);
             }
             let cells = (width / STRIDES[level]) * (height / STRIDES[level]);
             let scores = writer.pointwise("classes", &maps)?;
             classes.insert(0, writer.flat(&scores, self.classes, cells));
-            let moved = writer.pointwise("centres", &maps)?;
-            centres.insert(0, writer.flat(&moved, 2, cells));
-            let grown = writer.pointwise("sides", &maps)?;
-            sides.insert(0, writer.flat(&grown, 2, cells));
+            let distances = writer.pointwise("sides", &maps)?;
+            sides.insert(0, writer.flat(&distances, 4, cells));
             above = Some(maps);
         }
         let scores = writer.joined(&classes, 2);
         let scores = writer.network.node("Sigmoid", &[&scores], &[]);
-        let (centres, sides) = (writer.joined(&centres, 2), writer.joined(&sides, 2));
-        let boxes = writer.boxes(&centres, &sides, writer.network.size());
+        let sides = writer.joined(&sides, 2);
+        let boxes = writer.boxes(&sides, writer.network.size());
         Ok(writer.joined(&[boxes, scores], 1))
     }
 }
@@ -321,24 +308,24 @@ impl Writer<'_> {
         Ok(self.conv(input, [bias.len(), weight.shape()[1], 1, 1], &folded, &bias, &[]))
     }
 
-    /// The lateral of the finest level: of the map at /8, and of the one at /4 by its squares of two by two.
+    /// The lateral of the finest level: of the map at /16, and of the one at /8 by its squares of two by two.
     fn fine_lateral(&mut self, taps: &[&str], scaling: &Scaling) -> Result<String> {
         let weight = self.value("0.lateral.weight")?.clone();
         let mut bias = self.value("0.lateral.bias")?.data().to_vec();
-        let (width, eighth, quarter) = (bias.len(), scaling.means[1].len(), scaling.means[0].len());
+        let (width, eighth, fine) = (bias.len(), scaling.means[1].len(), scaling.means[0].len());
         let direct = fold(&weight, 0..eighth, (scaling, 1), &mut bias);
         // Out, square (row, column), channel, as [`Levels`] lays them out: to out, channel, row, column.
-        let mut kernel = vec![0f32; width * quarter * 4];
+        let mut kernel = vec![0f32; width * fine * 4];
         for square in 0..4 {
-            let start = eighth + square * quarter;
-            let part = fold(&weight, start..start + quarter, (scaling, 0), &mut bias);
+            let start = eighth + square * fine;
+            let part = fold(&weight, start..start + fine, (scaling, 0), &mut bias);
             for (i, value) in part.into_iter().enumerate() {
                 kernel[i * 4 + square] = value;
             }
         }
         let direct = self.conv(taps[1], [width, eighth, 1, 1], &direct, &bias, &[]);
         let strides = [("strides", Attribute::Ints(vec![2, 2]))];
-        let squares = self.conv(taps[0], [width, quarter, 2, 2], &kernel, &vec![0.0; width], &strides);
+        let squares = self.conv(taps[0], [width, fine, 2, 2], &kernel, &vec![0.0; width], &strides);
         Ok(self.network.node("Add", &[&direct, &squares], &[]))
     }
 
@@ -363,21 +350,29 @@ impl Writer<'_> {
         self.network.node("Concat", &parts, &[("axis", Attribute::Int(axis))])
     }
 
-    /// From centres and sides before the exponential, 1 x 2 x cells each, to centres and sides in pixels.
-    fn boxes(&mut self, centres: &str, sides: &str, size: [u32; 2]) -> String {
+    /// From distances before the exponential, 1 x 4 x cells, to centres and sides in pixels.
+    fn boxes(&mut self, sides: &str, size: [u32; 2]) -> String {
         let cells = cells(size);
         let strides: Vec<f32> = cells.iter().map(|c| c.stride).collect();
         let count = cells.len();
-        let strides = self.network.floats(&[1, 1, count], &strides);
-        let points: Vec<f32> = cells.iter().map(|c| c.x).chain(cells.iter().map(|c| c.y)).collect();
-        let points = self.network.floats(&[1, 2, count], &points);
-        let moved = self.network.node("Mul", &[centres, &strides], &[]);
-        let middles = self.network.node("Add", &[&moved, &points], &[]);
-        let [low, high] = [-LONGEST, LONGEST].map(|v| self.network.floats(&[], &[v]));
+        let [low, high] = [-FARTHEST, FARTHEST].map(|v| self.network.floats(&[], &[v]));
         let clipped = self.network.node("Clip", &[sides, &low, &high], &[]);
         let grown = self.network.node("Exp", &[&clipped], &[]);
+        let strides = self.network.floats(&[1, 1, count], &strides);
         let pixels = self.network.node("Mul", &[&grown, &strides], &[]);
-        self.joined(&[middles, pixels], 1)
+        #[rustfmt::skip]
+        let corners_to_centre = self.network.floats(&[1, 4, 4], &[
+            -0.5, 0.0, 0.5, 0.0,
+            0.0, -0.5, 0.0, 0.5,
+            1.0, 0.0, 1.0, 0.0,
+            0.0, 1.0, 0.0, 1.0,
+        ]);
+        let moved = self.network.node("MatMul", &[&corners_to_centre, &pixels], &[]);
+        let xs = cells.iter().map(|c| c.x);
+        let ys = cells.iter().map(|c| c.y);
+        let offsets: Vec<f32> = xs.chain(ys).chain(std::iter::repeat_n(0.0, 2 * count)).collect();
+        let offsets = self.network.floats(&[1, 4, count], &offsets);
+        self.network.node("Add", &[&moved, &offsets], &[])
     }
 }
 

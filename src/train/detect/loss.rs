@@ -4,21 +4,15 @@ use super::Sample;
 use super::head::{Maps, STRIDES};
 use candle_core::{CpuStorage, CustomOp1, Device, Error, Layout, Result, Shape, Tensor};
 
-/// Cells whose middle lies less than this many strides from the middle of an object stand for it, if they do not lie
-/// [`BEYOND`]: centre sampling (FCOS, Tian et al. 2019; YOLOX, Ge et al. 2021).
+/// Cells whose middle lies in an object and less than this many strides from its middle stand for it: the centre sampling of
+/// FCOS (Tian et al. 2019).
 const RADIUS: f32 = 1.5;
-/// Strides beyond the border of an object that a cell may lie. Thin symbols would have one cell otherwise, and never be learned.
-const BEYOND: f32 = 0.5;
-/// Square roots of areas, in input pixels, from which on an object belongs to the next coarser level.
-const LEVELS: [f32; 2] = [80.0, 192.0];
+/// Square roots of areas, in input pixels, from which on an object belongs to the coarser level.
+const LEVELS: [f32; 1] = [192.0];
 /// Weight of cells without an object and the exponent of their score: varifocal loss (Zhang et al. 2021).
 const BACKGROUND: f32 = 0.75;
-/// Weight of the boxes' overlap against the classes: symbols are told apart long before they are placed well (Ultralytics has
-/// 15 to 1).
-const BOXES: f64 = 5.0;
-/// Weight of the absolute error of centres, in strides, and of the logarithm of sides: where boxes overlap little, their overlap
-/// says little on where to go.
-const PLACES: f64 = 1.0;
+/// Weight of the boxes' loss against the classes'.
+const BOXES: f64 = 2.0;
 
 /// Cells that stand for objects.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -51,8 +45,7 @@ impl Targets {
                 for x in (home[0] - reach).max(0)..(home[0] + reach + 1).min(columns) {
                     let point = [(x as f32 + 0.5) * stride, (y as f32 + 0.5) * stride];
                     let near = (point[0] - cx).abs().max((point[1] - cy).abs()) < RADIUS * stride;
-                    let room = rect.grown(BEYOND * stride);
-                    let inside = (room.x1..room.x2).contains(&point[0]) && (room.y1..room.y2).contains(&point[1]);
+                    let inside = (rect.x1..rect.x2).contains(&point[0]) && (rect.y1..rect.y2).contains(&point[1]);
                     // Whatever is smaller than a cell still has the cell that its middle lies in.
                     if !(near && inside || [x, y] == home) {
                         continue;
@@ -85,7 +78,7 @@ impl Targets {
 }
 
 /// The loss of one picture, summed over its cells: varifocal loss of the classes, generalised IoU loss (Rezatofighi et al. 2019)
-/// and absolute error of the boxes.
+/// of the boxes.
 pub fn loss(maps: &Maps, targets: &Targets) -> Result<Tensor> {
     let count = targets.cells.len();
     let mut ious = Vec::new();
@@ -95,17 +88,12 @@ pub fn loss(maps: &Maps, targets: &Targets) -> Result<Tensor> {
         let wanted = Tensor::from_slice(&targets.boxes, (count, 4), &Device::Cpu)?.t()?.contiguous()?;
         let points = Tensor::from_slice(&targets.points, (count, 2), &Device::Cpu)?.t()?.contiguous()?;
         let strides = Tensor::from_slice(&targets.strides, (1, count), &Device::Cpu)?;
-        let at = |maps: &Tensor| maps.index_select(&cells, 1)?.broadcast_mul(&strides);
-        let (centres, halves) = ((points + at(&maps.centres)?)?, (at(&maps.sides)? * 0.5)?);
-        let (low, high) = ((&centres - &halves)?, (&centres + &halves)?);
+        let sides = maps.sides.index_select(&cells, 1)?.broadcast_mul(&strides)?;
+        let low = (&points - sides.narrow(0, 0, 2)?)?;
+        let high = (&points + sides.narrow(0, 2, 2)?)?;
         let (iou, generalised) = overlap(&low, &high, &wanted.narrow(0, 0, 2)?, &wanted.narrow(0, 2, 2)?)?;
         ious = iou.to_vec1()?;
-        let wanted = (wanted.narrow(0, 0, 2)?, wanted.narrow(0, 2, 2)?);
-        let middles = ((&wanted.0 + &wanted.1)? * 0.5)?;
-        let off = (middles - &centres)?.broadcast_div(&strides)?.abs()?;
-        let grown = ((&wanted.1 - &wanted.0)?.clamp(1.0, f32::MAX)?.log()? - (&halves * 2.0)?.log()?)?.abs()?;
-        let overlaps = generalised.affine(-BOXES, BOXES)?.sum_all()?;
-        boxes_loss = Some((overlaps + ((off + grown)?.sum_all()? * PLACES)?)?);
+        boxes_loss = Some(generalised.affine(-BOXES, BOXES)?.sum_all()?);
     }
     let entries = targets.cells.iter().zip(&targets.classes).zip(ious);
     let wanted = entries.map(|((&cell, &class), iou)| (class as usize, cell as usize, iou)).collect();
@@ -238,14 +226,14 @@ mod tests {
     fn cells_stand_for_objects() {
         let sample = Sample {
             maps: Vec::new(),
-            boxes: vec![Rect::from_xywh(30.0, 30.0, 4.0, 4.0), Rect::from_xywh(0.0, 0.0, 128.0, 128.0)],
+            boxes: vec![Rect::from_xywh(33.0, 33.0, 4.0, 4.0), Rect::from_xywh(0.0, 0.0, 256.0, 256.0)],
             classes: vec![1, 0],
         };
-        let targets = Targets::new(&sample, [128, 128]);
-        // The small one has the four cells around its middle on the fine level, the large one four of the middle level.
-        assert_eq!(targets.cells[..4], [3 * 16 + 3, 3 * 16 + 4, 4 * 16 + 3, 4 * 16 + 4]);
-        assert_eq!(targets.classes, [1, 1, 1, 1, 0, 0, 0, 0]);
-        assert!(targets.cells[4..].iter().all(|&c| (256..320).contains(&c)));
-        assert_eq!((targets.count(), targets.strides[3], targets.strides[4]), (8, 8.0, 16.0));
+        let targets = Targets::new(&sample, [256, 256]);
+        // The small one has the cell that its middle lies in on the fine level, the large one four of the coarse level.
+        assert_eq!(targets.cells[0], 16 * 2 + 2);
+        assert_eq!(targets.classes, [1, 0, 0, 0, 0]);
+        assert!(targets.cells[1..].iter().all(|&c| (256..320).contains(&c)));
+        assert_eq!((targets.count(), targets.strides[0], targets.strides[1]), (5, 16.0, 32.0));
     }
 }

@@ -23,7 +23,7 @@ use crate::preprocess;
 use crate::tensor::Tensor;
 use crate::train::weights::{Gradients, Weights};
 use crate::train::{Epoch, internal};
-use head::{Head, Levels, Scaling};
+use head::{Head, Levels, MAPS, Scaling};
 use loss::Targets;
 use std::collections::BTreeMap;
 use view::View;
@@ -37,6 +37,12 @@ const WARM_UP: f64 = 50.0;
 pub const MULTIPLE: u32 = 32;
 /// The grey of Ultralytics' letterbox, which readers of the file will use.
 const PAD: u8 = 114;
+/// Boxes that overlap a better one of their class by more are dropped, in validation as by `detect`. Neighbouring cells answer for an
+/// object each, and not all of them place it well; FCOS (Tian et al. 2019) has 0.6.
+pub const IOU: f32 = 0.5;
+/// Steps after which a head has learned some dozens of drawings, and passes that are too few or more than enough.
+const STEPS: usize = 2400;
+const EPOCHS: (usize, usize) = (20, 200);
 /// Pictures that the scaling of the maps is taken from.
 const SCALED_BY: usize = 24;
 
@@ -59,21 +65,44 @@ pub struct Options {
     pub batch: usize,
 }
 
+impl Options {
+    /// Options for `count` training pictures and inputs of `size`: as many epochs as it takes.
+    pub fn usual(count: usize, size: [u32; 2]) -> Self {
+        let options = Options::default();
+        let epochs = STEPS.div_ceil(options.steps(count, size).max(1)).clamp(EPOCHS.0, EPOCHS.1);
+        Options { epochs, patience: options.patience.max(epochs / 3), ..options }
+    }
+
+    /// Steps an epoch.
+    fn steps(&self, count: usize, size: [u32; 2]) -> usize {
+        (count * Window::count(size)).div_ceil(self.batch)
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
-        Options { epochs: 60, patience: 20, seed: 0, rate: 2e-3, decay: 0.05, width: 64, batch: 4 }
+        Options { epochs: 60, patience: 20, seed: 0, rate: 1.2e-2, decay: 0.05, width: 64, batch: 4 }
     }
 }
 
 /// What is seen in one look at a picture.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
-    /// The trunk's maps at /4, /8, /16 and /32, 1 x C x H x W.
+    /// The trunk's maps at /8, /16 and /32, 1 x C x H x W.
     pub maps: Vec<Tensor>,
     /// The objects, in pixels of the network's input.
     pub boxes: Vec<Rect>,
     /// The class of each.
     pub classes: Vec<usize>,
+}
+
+impl Sample {
+    /// Width and height of the network's input.
+    fn size(&self) -> Result<[u32; 2]> {
+        let map = self.maps.last().ok_or_else(|| Error::Internal("a sample without maps".into()))?;
+        let (_, rows, columns) = map.chw()?;
+        Ok([columns, rows].map(|side| side as u32 * MULTIPLE))
+    }
 }
 
 /// The frozen network under the head.
@@ -85,22 +114,22 @@ pub struct Trunk {
 }
 
 impl Trunk {
-    /// The part of `model` that gives maps at /4, /8, /16 and /32, for inputs of `size` (width, height).
+    /// The part of `model` that gives maps at /8, /16 and /32, for inputs of `size` (width, height).
     ///
     /// # Errors
-    /// A model whose description names no four maps.
+    /// A model whose description names no such maps.
     pub fn new(model: &Model, size: [u32; 2]) -> Result<Self> {
         model.expect_task("features")?;
         let taps = &model.info.outputs.pyramid;
-        if taps.len() != head::STRIDES.len() + 1 {
+        if taps.len() != MAPS {
             return Err(Error::model(
                 &model.info.id,
-                "its description names no four maps (outputs.pyramid) to learn from",
+                "its description names no three maps (outputs.pyramid) to learn from",
             ));
         }
         let names: Vec<&str> = taps.iter().map(String::as_str).collect();
-        let session = Session::load(model, &names)?.with_plans(1);
-        session.prepare(&[1, 3, size[1] as usize, size[0] as usize])?;
+        // Looks at pictures lie or stand.
+        let session = Session::load(model, &names)?.with_plans(2);
         let input =
             InputSpec { size, fit: Fit::Letterbox, resample: Resample::Area, pad: PAD, ..model.info.input.clone() };
         Ok(Trunk { session, model: model.clone(), input })
@@ -111,9 +140,9 @@ impl Trunk {
         self.input.size
     }
 
-    /// SHA-256 of the network's file.
-    pub fn sha256(&self) -> &str {
-        &self.model.info.sha256
+    /// What its maps depend on besides the input: SHA-256 of the network's file and the maps' names.
+    pub fn identity(&self) -> String {
+        format!("{} {}", self.model.info.sha256, self.model.info.outputs.pyramid.join(" "))
     }
 
     /// What `view` of `image` gives: the maps of [`Sample::maps`].
@@ -174,7 +203,7 @@ impl Trainer {
     /// Begins a training for `classes` on inputs of `size` (width, height) with `count` pictures that `load` hands out.
     pub fn new(options: Options, classes: usize, size: [u32; 2], count: usize, load: Load) -> Result<Self> {
         let scaling = scaling(count, load)?;
-        let channels = [0, 1, 2, 3].map(|i| scaling.means[i].len());
+        let channels = [0, 1, 2].map(|i| scaling.means[i].len());
         let mut weights = Weights::default();
         let mut random = fastrand::Rng::with_seed(options.seed);
         let head = Head::new(&mut weights, classes, channels, options.width, &mut random)?;
@@ -209,16 +238,17 @@ impl Trainer {
         let mut random = fastrand::Rng::with_seed(self.options.seed ^ (self.done as u64 + 1).wrapping_mul(0x9E37_79B9));
         let mut order: Vec<usize> = (0..count).collect();
         random.shuffle(&mut order);
-        let windows = Window::cover(self.size, self.done % 2 == 1);
-        let steps = (count * windows.len()).div_ceil(self.options.batch) as f64;
+        let windows = Window::count(self.size);
+        let steps = self.options.steps(count, self.size) as f64;
         let (mut total, mut step) = (0.0, 0.0);
         // As many pictures as fit into a step are open at a time, so that a step has pieces of several.
         for open in order.chunks(self.options.batch) {
             let load = |k: usize| train(open[k], Some(self.done));
             let samples = in_order(open.len(), threads, load).into_iter().collect::<Result<Vec<_>>>()?;
-            let mut pieces: Vec<(usize, Window)> =
-                (0..open.len()).flat_map(|k| windows.iter().map(move |w| (k, *w))).collect();
-            random.shuffle(&mut pieces);
+            let pieces: Vec<(usize, Window)> = (0..open.len() * windows)
+                .map(|i| i % open.len())
+                .map(|k| Ok((k, Window::random(samples[k].size()?, &mut random))))
+                .collect::<Result<_>>()?;
             for batch in pieces.chunks(self.options.batch) {
                 let results = in_order(batch.len(), threads, |k| {
                     let (sample, window) = batch[k];
@@ -235,7 +265,8 @@ impl Trainer {
         self.weights.set_values(&averages)?;
         let metric = self.validate((tested, test), threads)?.figures.map50();
         self.weights.set_values(&values)?;
-        let best = self.best.as_ref().is_none_or(|b| metric > b.metric);
+        // Of equals the later one has learned more, and small sets have many equals.
+        let best = self.best.as_ref().is_none_or(|b| metric >= b.metric);
         if best {
             self.best = Some(Best { epoch: self.done, metric, values: averages });
         }
@@ -276,8 +307,8 @@ impl Trainer {
 
     /// What the weights as they are find in the `count` pictures of `load`.
     pub fn validate(&self, (count, load): (usize, Load), threads: usize) -> Result<Validation> {
-        // Doubtful ones count in average precision: the thresholds of Ultralytics' validation.
-        let params = Params { conf: 0.001, iou: 0.7, ..Params::default() };
+        // Doubtful ones count in average precision, as in Ultralytics' validation.
+        let params = Params { conf: 0.001, iou: IOU, ..Params::default() };
         let one = |at: usize| {
             let sample = load(at, None)?;
             let maps = self.head.forward(&Levels::new(&sample.maps, &self.scaling)?)?;
@@ -339,11 +370,11 @@ impl Trainer {
 
 /// Mean and deviation of each channel over some of the pictures.
 fn scaling(count: usize, load: Load) -> Result<Scaling> {
-    let mut sums: [Vec<(f64, f64)>; 4] = Default::default();
-    let mut cells = [0.0; 4];
+    let mut sums: [Vec<(f64, f64)>; MAPS] = Default::default();
+    let mut cells = [0.0; MAPS];
     let step = count.div_ceil(SCALED_BY).max(1);
     for at in (0..count).step_by(step) {
-        for (level, map) in load(at, None)?.maps.iter().enumerate().take(4) {
+        for (level, map) in load(at, None)?.maps.iter().enumerate().take(MAPS) {
             let (channels, h, w) = map.chw()?;
             sums[level].resize(channels, (0.0, 0.0));
             cells[level] += (h * w) as f64;
@@ -360,7 +391,7 @@ fn scaling(count: usize, load: Load) -> Result<Scaling> {
         let deviation = |s: &(f64, f64)| (s.1 / cells[level] - (s.0 / cells[level]).powi(2)).max(1e-6).sqrt();
         sums[level].iter().map(|s| (1.0 / deviation(s)) as f32).collect()
     };
-    Ok(Scaling { means: [0, 1, 2, 3].map(mean), gains: [0, 1, 2, 3].map(gain) })
+    Ok(Scaling { means: [0, 1, 2].map(mean), gains: [0, 1, 2].map(gain) })
 }
 
 fn add(sum: &mut Gradients, more: &Gradients) {

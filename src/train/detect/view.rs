@@ -32,6 +32,16 @@ impl Augment {
             Augment::Turned => "turned",
         }
     }
+
+    /// The ways that a picture may be turned and mirrored, the one that it is in first.
+    fn poses(self) -> Vec<(Orientation, bool)> {
+        let plain = (Orientation::NoTransforms, false);
+        match self {
+            Augment::None | Augment::Light => vec![plain],
+            Augment::Full => vec![plain, (plain.0, true)],
+            Augment::Turned => [false, true].into_iter().flat_map(|m| TURNS.map(|turn| (turn, m))).collect(),
+        }
+    }
 }
 
 impl FromStr for Augment {
@@ -49,7 +59,7 @@ impl FromStr for Augment {
 const TURNS: [Orientation; 4] =
     [Orientation::NoTransforms, Orientation::Rotate90, Orientation::Rotate180, Orientation::Rotate270];
 /// Least and greatest size against the picture as it is.
-const ZOOM: (f32, f32) = (0.75, 1.3);
+const ZOOM: (f32, f32) = (0.8, 1.2);
 /// Greatest change of contrast, and of light in steps of 0 to 255.
 const CONTRAST: f32 = 0.15;
 const LIGHT: f32 = 20.0;
@@ -81,25 +91,32 @@ impl View {
         View::of((0, 0, size.0, size.1), Orientation::NoTransforms, gain, (0.5, 0.5), input)
     }
 
-    /// A look at a picture of `size` in an input of `input`, by chance.
-    pub fn random(size: (u32, u32), input: [u32; 2], augment: Augment, random: &mut fastrand::Rng) -> Self {
+    /// Look number `at` at a picture of `size` in an input of `input`, which is turned with it. `random` decides what no other look of the picture needs to
+    /// know; `seed`, the same for all its looks, how it is turned and mirrored, so that they differ in that.
+    pub fn random(
+        size: (u32, u32),
+        input: [u32; 2],
+        augment: Augment,
+        (at, seed): (usize, u64),
+        random: &mut fastrand::Rng,
+    ) -> Self {
         if augment == Augment::None {
             return View::plain(size, input);
         }
         let between = |random: &mut fastrand::Rng, low: f32, high: f32| low + (high - low) * random.f32();
         let fitting = (input[0] as f32 / size.0 as f32).min(input[1] as f32 / size.1 as f32);
         let gain = fitting * between(random, ZOOM.0.ln(), ZOOM.1.ln()).exp();
-        let turn = match augment {
-            Augment::Turned => TURNS[random.usize(..TURNS.len())],
-            _ => Orientation::NoTransforms,
-        };
-        // Of a picture that is turned, as much is seen as fits in that size.
-        let [across, down] = if overview::swaps(turn) { [input[1], input[0]] } else { input };
+        let mut poses = augment.poses();
+        // Look 0 is the picture as it is.
+        fastrand::Rng::with_seed(seed).shuffle(&mut poses[1..]);
+        let (turn, mirrored) = poses[at % poses.len()];
+        // Of a picture that is larger now, as much is seen as fits.
         let seen = |side: u32, input: u32| ((input as f32 / gain).floor() as u32).clamp(1, side);
-        let (w, h) = (seen(size.0, across), seen(size.1, down));
+        let (w, h) = (seen(size.0, input[0]), seen(size.1, input[1]));
+        let input = if overview::swaps(turn) { [input[1], input[0]] } else { input };
         let part = (random.u32(0..=size.0 - w), random.u32(0..=size.1 - h), w, h);
         let mut view = View::of(part, turn, gain, (random.f32(), random.f32()), input);
-        view.mirrored = matches!(augment, Augment::Full | Augment::Turned) && random.bool();
+        view.mirrored = mirrored;
         view.light = (1.0 + between(random, -CONTRAST, CONTRAST), between(random, -LIGHT, LIGHT));
         view
     }
@@ -205,13 +222,14 @@ mod tests {
             let pixels = (0..width * height).flat_map(|i| [if inside(i % width, i / width) { 255 } else { 0 }; 3]).collect();
             let image = Image::new(width, height, pixels).unwrap();
             let mut random = fastrand::Rng::with_seed(seed);
-            let view = View::random((width, height), [160, 128], Augment::Turned, &mut random);
+            let view = View::random((width, height), [160, 128], Augment::Turned, (seed as usize % 8, seed), &mut random);
             let rect = Rect::from_xywh(x as f32, y as f32, w as f32, h as f32);
             if let Some(placed) = view.rect(&rect) {
                 let spec = InputSpec { pad: 0, ..spec([160, 128]) };
                 let input = view.image(&image, &spec).unwrap();
-                let bright = |px: u32, py: u32| input.data()[3 * (py * 160 + px) as usize] > 128;
-                let points = (0..160 * 128).map(|i| (i % 160, i / 160)).filter(|&(px, py)| bright(px, py));
+                let (across, down) = (input.width(), input.height());
+                let bright = |px: u32, py: u32| input.data()[3 * (py * across + px) as usize] > 128;
+                let points = (0..across * down).map(|i| (i % across, i / across)).filter(|&(px, py)| bright(px, py));
                 let found = Rect::around(points.flat_map(|(px, py)| {
                     [(px as f32, py as f32), (px as f32 + 1.0, py as f32 + 1.0)]
                 }));

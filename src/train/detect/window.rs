@@ -6,8 +6,9 @@ use crate::error::Result;
 use crate::geometry::Rect;
 use crate::tensor::Tensor;
 
-/// The side that pieces have about, in units of [`MULTIPLE`] input pixels.
-const SIDE: u32 = 16;
+/// The longest side of pieces in units of [`MULTIPLE`] input pixels: so large that what the head sees beyond a border, nothing,
+/// is a small part.
+const SIDE: u32 = 25;
 
 /// A piece in units of [`MULTIPLE`] input pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,14 +20,17 @@ pub struct Window {
 }
 
 impl Window {
-    /// Pieces that cover an input of `size` pixels; `shifted` ones have their borders where the others have their middles, so
-    /// that what lies on a border now is whole the next time.
-    pub fn cover(size: [u32; 2], shifted: bool) -> Vec<Window> {
-        let [columns, rows] = size.map(|s| cuts(s / MULTIPLE, shifted));
-        let spans = |cuts: &[u32]| cuts.windows(2).map(|c| (c[0], c[1] - c[0])).collect::<Vec<_>>();
-        let (across, down) = (spans(&columns), spans(&rows));
-        let window = |&(y, h): &(u32, u32), &(x, w): &(u32, u32)| Window { origin: [x, y], size: [w, h] };
-        down.iter().flat_map(|d| across.iter().map(move |a| window(d, a))).collect()
+    /// How many pieces have about the area of an input of `size` pixels.
+    pub fn count(size: [u32; 2]) -> usize {
+        let share = |s: u32| f64::from(s / MULTIPLE) / f64::from((s / MULTIPLE).min(SIDE));
+        (share(size[0]) * share(size[1])).round() as usize
+    }
+
+    /// A piece of an input of `size` pixels, anywhere.
+    pub fn random(size: [u32; 2], random: &mut fastrand::Rng) -> Window {
+        let whole = size.map(|s| s / MULTIPLE);
+        let size = whole.map(|s| s.min(SIDE));
+        Window { origin: [0, 1].map(|axis| random.u32(0..=whole[axis] - size[axis])), size }
     }
 
     /// Width and height in input pixels.
@@ -36,9 +40,8 @@ impl Window {
 
     /// What is seen of `sample` in it.
     pub fn of(&self, sample: &Sample) -> Result<Sample> {
-        // Of the maps at /4, /8, /16 and /32.
-        let maps =
-            sample.maps.iter().zip([8, 4, 2, 1]).map(|(map, scale)| self.cut(map, scale)).collect::<Result<_>>()?;
+        // Of the maps at /8, /16 and /32.
+        let maps = sample.maps.iter().zip([4, 2, 1]).map(|(map, scale)| self.cut(map, scale)).collect::<Result<_>>()?;
         let [x, y] = self.origin.map(|o| (o * MULTIPLE) as f32);
         let [w, h] = self.pixels();
         // Boxes go on beyond the border: the trunk has seen the whole, and nothing in its maps tells where this piece ends.
@@ -65,33 +68,26 @@ impl Window {
     }
 }
 
-fn cuts(units: u32, shifted: bool) -> Vec<u32> {
-    let count = ((units as f32 / SIDE as f32).round() as u32).max(1);
-    let at = |i: f32| (units as f32 * i / count as f32).round() as u32;
-    let mut cuts: Vec<u32> = match shifted && count > 1 {
-        false => (0..=count).map(|i| at(i as f32)).collect(),
-        true => std::iter::once(0).chain((0..count).map(|i| at(i as f32 + 0.5))).chain([units]).collect(),
-    };
-    cuts.dedup();
-    cuts
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn pieces_cover_the_input_once() {
-        for (size, shifted) in [([1280, 928], false), ([1280, 928], true), ([64, 320], true), ([32, 32], false)] {
-            let mut seen = vec![0; (size[0] / 32 * size[1] / 32) as usize];
-            for w in Window::cover(size, shifted) {
-                for y in w.origin[1]..w.origin[1] + w.size[1] {
-                    (w.origin[0]..w.origin[0] + w.size[0]).for_each(|x| seen[(y * size[0] / 32 + x) as usize] += 1);
-                }
+    fn pieces_lie_in_the_input() {
+        let mut random = fastrand::Rng::with_seed(1);
+        for (size, count) in [([2048, 1440], 5), ([800, 640], 1), ([64, 3200], 4), ([32, 32], 1)] {
+            assert_eq!(Window::count(size), count, "{size:?}");
+            let mut seen = [0, 0];
+            for _ in 0..200 {
+                let w = Window::random(size, &mut random);
+                let end = [0, 1].map(|axis| (w.origin[axis] + w.size[axis]) * MULTIPLE);
+                assert!(end[0] <= size[0] && end[1] <= size[1], "{size:?} {w:?}");
+                assert_eq!(w.pixels(), size.map(|s| s.min(800)));
+                seen = [0, 1].map(|axis| end[axis].max(seen[axis]));
             }
-            assert!(seen.iter().all(|&n| n == 1), "{size:?} {shifted}");
+            // Up to the border.
+            assert_eq!(seen, size);
         }
-        assert_eq!(Window::cover([1280, 928], false).len(), 6);
     }
 
     #[test]
@@ -102,11 +98,11 @@ mod tests {
             Tensor::new(vec![1, 2, h, w], data).unwrap()
         };
         let boxes = vec![Rect::from_xywh(40.0, 40.0, 8.0, 8.0), Rect::from_xywh(20.0, 40.0, 20.0, 8.0)];
-        let sample = Sample { maps: [8, 4, 2, 1].map(map).to_vec(), boxes, classes: vec![3, 4] };
+        let sample = Sample { maps: [4, 2, 1].map(map).to_vec(), boxes, classes: vec![3, 4] };
         let cut = Window { origin: [1, 1], size: [2, 1] }.of(&sample).unwrap();
-        assert_eq!(cut.maps[3], Tensor::new(vec![1, 2, 1, 2], vec![4.0, 5.0, 10.0, 11.0]).unwrap());
-        assert_eq!(cut.maps[0].shape(), [1, 2, 8, 16]);
-        assert_eq!(cut.maps[2].data()[0], (2 * 6 + 2) as f32);
+        assert_eq!(cut.maps[2], Tensor::new(vec![1, 2, 1, 2], vec![4.0, 5.0, 10.0, 11.0]).unwrap());
+        assert_eq!(cut.maps[0].shape(), [1, 2, 4, 8]);
+        assert_eq!(cut.maps[1].data()[0], (2 * 6 + 2) as f32);
         // The second goes on beyond the border.
         assert_eq!(cut.boxes, [Rect::from_xywh(8.0, 8.0, 8.0, 8.0), Rect::from_xywh(-12.0, 8.0, 20.0, 8.0)]);
         assert_eq!(cut.classes, [3, 4]);
