@@ -43,6 +43,8 @@ pub const IOU: f32 = 0.5;
 /// Steps after which a head has learned some dozens of drawings, and passes that are too few or more than enough.
 const STEPS: usize = 2400;
 const EPOCHS: (usize, usize) = (20, 200);
+/// The least epochs to wait for a better one.
+const PATIENCE: usize = 20;
 /// Pictures that the scaling of the maps is taken from.
 const SCALED_BY: usize = 24;
 
@@ -70,7 +72,12 @@ impl Options {
     pub fn usual(count: usize, size: [u32; 2]) -> Self {
         let options = Options::default();
         let epochs = STEPS.div_ceil(options.steps(count, size).max(1)).clamp(EPOCHS.0, EPOCHS.1);
-        Options { epochs, patience: options.patience.max(epochs / 3), ..options }
+        Options { epochs, ..options }.patient()
+    }
+
+    /// With the usual patience for the epochs.
+    pub fn patient(self) -> Self {
+        Options { patience: (self.epochs / 3).max(PATIENCE), ..self }
     }
 
     /// Steps an epoch.
@@ -81,7 +88,7 @@ impl Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { epochs: 60, patience: 20, seed: 0, rate: 1.2e-2, decay: 0.05, width: 64, batch: 4 }
+        Options { epochs: 60, patience: PATIENCE, seed: 0, rate: 1.2e-2, decay: 0.05, width: 64, batch: 4 }
     }
 }
 
@@ -145,6 +152,17 @@ impl Trunk {
         format!("{} {}", self.model.info.sha256, self.model.info.outputs.pyramid.join(" "))
     }
 
+    /// How many numbers the maps of one look are.
+    pub fn values(&self) -> Result<usize> {
+        let [width, height] = self.input.size.map(|s| s as usize);
+        Ok(self
+            .session
+            .output_shapes(&[1, 3, height, width])?
+            .iter()
+            .map(|shape| shape.iter().product::<usize>())
+            .sum())
+    }
+
     /// What `view` of `image` gives: the maps of [`Sample::maps`].
     pub fn maps(&self, image: &Image, view: &View) -> Result<Vec<Tensor>> {
         self.session.run(&preprocess::normalise(&view.image(image, &self.input)?, &self.input)?)
@@ -160,6 +178,8 @@ pub struct Trainer {
     weights: Weights,
     head: Head,
     done: usize,
+    /// The last epoch that was better than all before it.
+    improved: usize,
     best: Option<Best>,
 }
 
@@ -207,7 +227,7 @@ impl Trainer {
         let mut weights = Weights::default();
         let mut random = fastrand::Rng::with_seed(options.seed);
         let head = Head::new(&mut weights, classes, channels, options.width, &mut random)?;
-        Ok(Trainer { options, size, classes, scaling, weights, head, done: 0, best: None })
+        Ok(Trainer { options, size, classes, scaling, weights, head, done: 0, improved: 0, best: None })
     }
 
     /// Epochs that are done.
@@ -217,8 +237,7 @@ impl Trainer {
 
     /// Whether there is nothing more to do: all epochs are done, or none was better for a while.
     pub fn finished(&self) -> bool {
-        let waited = self.best.as_ref().map_or(0, |b| self.done - b.epoch);
-        self.done >= self.options.epochs || waited >= self.options.patience
+        self.done >= self.options.epochs || self.done - self.improved >= self.options.patience
     }
 
     /// The number of the best epoch.
@@ -263,10 +282,15 @@ impl Trainer {
         // What is looked at, and kept, are the running means; learning goes on from the weights themselves.
         let (values, averages) = (self.weights.values()?, self.weights.averages()?);
         self.weights.set_values(&averages)?;
-        let metric = self.validate((tested, test), threads)?.figures.map50();
+        // As a state keeps it: a training that goes on must compare the same numbers.
+        let metric = f64::from(self.validate((tested, test), threads)?.figures.map50() as f32);
         self.weights.set_values(&values)?;
-        // Of equals the later one has learned more, and small sets have many equals.
+        // Of equals the later one has learned more, and small sets have many equals. They are no progress, though, unless nothing
+        // has been found yet.
         let best = self.best.as_ref().is_none_or(|b| metric >= b.metric);
+        if metric == 0.0 || self.best.as_ref().is_none_or(|b| metric > b.metric) {
+            self.improved = self.done;
+        }
         if best {
             self.best = Some(Best { epoch: self.done, metric, values: averages });
         }
@@ -344,7 +368,8 @@ impl Trainer {
     pub fn state(&self) -> Result<BTreeMap<String, Tensor>> {
         let mut state = self.weights.state()?;
         let best = self.best.as_ref().map_or((0.0, 0.0), |b| (b.epoch as f32, b.metric as f32));
-        state.insert("progress".into(), Tensor::new(vec![3], vec![self.done as f32, best.0, best.1])?);
+        let progress = vec![self.done as f32, self.improved as f32, best.0, best.1];
+        state.insert("progress".into(), Tensor::new(vec![progress.len()], progress)?);
         for (name, value) in self.best.iter().flat_map(|b| &b.values) {
             state.insert(format!("best/{name}"), value.clone());
         }
@@ -357,10 +382,10 @@ impl Trainer {
     /// A state of another head.
     pub fn restore(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()> {
         self.weights.restore(state)?;
-        let Some(&[done, epoch, metric]) = state.get("progress").map(Tensor::data) else {
+        let Some(&[done, improved, epoch, metric]) = state.get("progress").map(Tensor::data) else {
             return Err(Error::Input("the state of a training lacks its progress".into()));
         };
-        self.done = done as usize;
+        (self.done, self.improved) = (done as usize, improved as usize);
         let values = state.iter().filter_map(|(n, v)| Some((n.strip_prefix("best/")?.to_string(), v.clone())));
         let values: BTreeMap<_, _> = values.collect();
         self.best = (!values.is_empty()).then_some(Best { epoch: epoch as usize, metric: f64::from(metric), values });
