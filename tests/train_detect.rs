@@ -7,7 +7,7 @@ mod common;
 
 use common::{at, names, ocellus, repo, run, temp};
 use image::{GrayImage, Luma, imageops};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -74,10 +74,34 @@ fn labelled(folder: &Path, count: u64) -> String {
     set
 }
 
+/// The middle of the way: checked, laid before a person, who rejects one label, and changed as decided.
+fn reviewed(folder: &Path, set: &str) {
+    let checked = run(["label", "check", "--quiet", set]);
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+    let page = at(folder, "review.html");
+    let review = run(["label", "review", "--quiet", "--html", &page, set]);
+    assert_eq!(review.code, Some(0), "{review:?}");
+    assert!(fs::read_to_string(&page).unwrap().contains("gate_valve"));
+    let records = fs::read_to_string(Path::new(set).join("ocellus.jsonl")).unwrap();
+    let record: Value = serde_json::from_str(records.lines().next().unwrap()).unwrap();
+    let (file, object) = (record["file"].as_str().unwrap(), &record["objects"][0]);
+    let decision =
+        json!({"file": file, "object": {"label": object["label"], "box": object["box"]}, "decision": "reject"});
+    let all = json!({"schema": 1, "type": "decisions", "dataset": "0", "decisions": [decision]});
+    fs::write(folder.join("decisions.json"), all.to_string()).unwrap();
+    let labels = Path::new(set).join("labels").join(file).with_extension("txt");
+    let lines = || fs::read_to_string(&labels).unwrap().lines().count();
+    let before = lines();
+    let applied = run(["label", "apply", set, &at(folder, "decisions.json")]);
+    assert_eq!(applied.code, Some(0), "{applied:?}");
+    assert_eq!(lines() + 1, before);
+}
+
 #[test]
 fn from_templates_to_a_detector() {
     let folder = temp();
     let set = labelled(folder.path(), 15);
+    reviewed(folder.path(), &set);
     let (out, cache) = (at(&folder, "m.onnx"), at(&folder, "features"));
     let args = ["train", "detect", &set, "--out", &out, "--json", "--cache", &cache, "--epochs", "100"];
     let result = run(args);
