@@ -110,13 +110,13 @@ impl TrainDetect {
         }
         let progress = Progress::new("mAP50", trainer.done(), self.quiet, self.json);
         while !trainer.finished() {
-            let epoch = trainer.epoch(learned, val, options.threads)?;
+            let epoch = trainer.epoch(learned, val)?;
             progress.epoch(&epoch)?;
             epochs.push(epoch);
             store.put_state(&trainer.state()?, &state::note(&mark, &epochs)?)?;
         }
         trainer.take_best()?;
-        let validation = trainer.validate(val, options.threads)?;
+        let validation = trainer.validate(val)?;
         let bytes = trainer.export(&trunk, &metadata(&data, &trunk, &model))?;
         let lesson = Lesson {
             out: &self.out.display().to_string(),

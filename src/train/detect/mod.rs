@@ -25,6 +25,7 @@ use crate::train::weights::{Gradients, Weights};
 use crate::train::{Epoch, internal};
 use head::{Head, Levels, MAPS, Scaling};
 use loss::Targets;
+use rayon::prelude::*;
 use std::collections::BTreeMap;
 use view::View;
 use window::Window;
@@ -246,13 +247,8 @@ impl Trainer {
     }
 
     /// One pass over the `count` training pictures that `train` hands out, then a look at the `tested` ones of `test`.
-    /// `threads` work side by side; the result does not depend on their number.
-    pub fn epoch(
-        &mut self,
-        (count, train): (usize, Load),
-        (tested, test): (usize, Load),
-        threads: usize,
-    ) -> Result<Epoch> {
+    /// The result does not depend on the number of threads.
+    pub fn epoch(&mut self, (count, train): (usize, Load), (tested, test): (usize, Load)) -> Result<Epoch> {
         // The order depends on the epoch alone, so that a run that is taken up again goes on as it would have.
         let mut random = fastrand::Rng::with_seed(self.options.seed ^ (self.done as u64 + 1).wrapping_mul(0x9E37_79B9));
         let mut order: Vec<usize> = (0..count).collect();
@@ -263,16 +259,16 @@ impl Trainer {
         // As many pictures as fit into a step are open at a time, so that a step has pieces of several.
         for open in order.chunks(self.options.batch) {
             let load = |k: usize| train(open[k], Some(self.done));
-            let samples = in_order(open.len(), threads, load).into_iter().collect::<Result<Vec<_>>>()?;
+            let samples = in_order(open.len(), load)?;
             let pieces: Vec<(usize, Window)> = (0..open.len() * windows)
                 .map(|i| i % open.len())
                 .map(|k| Ok((k, Window::random(samples[k].size()?, &mut random))))
                 .collect::<Result<_>>()?;
             for batch in pieces.chunks(self.options.batch) {
-                let results = in_order(batch.len(), threads, |k| {
+                let results = in_order(batch.len(), |k| {
                     let (sample, window) = batch[k];
                     self.gradients(&window.of(&samples[sample])?, window.pixels())
-                });
+                })?;
                 let done = (self.done as f64 + step / steps) / self.options.epochs as f64;
                 total += self.learn(results, done, self.done as f64 * steps + step)?;
                 step += 1.0;
@@ -283,7 +279,7 @@ impl Trainer {
         let (values, averages) = (self.weights.values()?, self.weights.averages()?);
         self.weights.set_values(&averages)?;
         // As a state keeps it: a training that goes on must compare the same numbers.
-        let metric = f64::from(self.validate((tested, test), threads)?.figures.map50() as f32);
+        let metric = f64::from(self.validate((tested, test))?.figures.map50() as f32);
         self.weights.set_values(&values)?;
         // Of equals the later one has learned more, and small sets have many equals. They are no progress, though, unless nothing
         // has been found yet.
@@ -299,10 +295,9 @@ impl Trainer {
 
     /// A step by what was found for the pieces of a batch; `done` is the share of the training that is done, `step` the
     /// number of steps. Returns the loss.
-    fn learn(&mut self, results: Vec<Result<Found>>, done: f64, step: f64) -> Result<f64> {
+    fn learn(&mut self, results: Vec<Found>, done: f64, step: f64) -> Result<f64> {
         let (mut sum, mut loss, mut objects) = (Gradients::new(), 0.0, 0);
-        for result in results {
-            let found = result?;
+        for found in results {
             loss += found.loss;
             objects += found.objects;
             if sum.is_empty() {
@@ -330,7 +325,7 @@ impl Trainer {
     }
 
     /// What the weights as they are find in the `count` pictures of `load`.
-    pub fn validate(&self, (count, load): (usize, Load), threads: usize) -> Result<Validation> {
+    pub fn validate(&self, (count, load): (usize, Load)) -> Result<Validation> {
         // Doubtful ones count in average precision, as in Ultralytics' validation.
         let params = Params { conf: 0.001, iou: IOU, ..Params::default() };
         let one = |at: usize| {
@@ -341,8 +336,7 @@ impl Trainer {
             let found = nms(found, Overlap::Union, params.iou, false, params.max_det);
             Ok((sample.classes.into_iter().zip(sample.boxes).collect(), found))
         };
-        let (truth, found): (Vec<_>, Vec<_>) =
-            in_order(count, threads, one).into_iter().collect::<Result<Vec<_>>>()?.into_iter().unzip();
+        let (truth, found): (Vec<_>, Vec<_>) = in_order(count, one)?.into_iter().unzip();
         let mut validation = Validation { truth, found, figures: average_precision::figures(&[], 0) };
         validation.figures = average_precision::figures(&validation.judged(), self.classes);
         Ok(validation)
@@ -427,23 +421,8 @@ fn add(sum: &mut Gradients, more: &Gradients) {
     }
 }
 
-/// The results of `work` for the numbers below `count`, in their order, computed on `threads` threads.
-fn in_order<T: Send>(count: usize, threads: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
-    let next = std::sync::atomic::AtomicUsize::new(0);
-    let mut results: Vec<(usize, T)> = std::thread::scope(|scope| {
-        let one = || {
-            let mut own = Vec::new();
-            loop {
-                let at = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                if at >= count {
-                    return own;
-                }
-                own.push((at, work(at)));
-            }
-        };
-        let workers: Vec<_> = (0..threads.clamp(1, count.max(1))).map(|_| scope.spawn(one)).collect();
-        workers.into_iter().flat_map(|w| w.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
-    });
-    results.sort_by_key(|(at, _)| *at);
-    results.into_iter().map(|(_, result)| result).collect()
+/// The results of `work` for the numbers below `count`, in their order. On rayon's threads: gemm, under candle, uses them too, and
+/// threads beside them would be in its way.
+fn in_order<T: Send>(count: usize, work: impl Fn(usize) -> Result<T> + Sync + Send) -> Result<Vec<T>> {
+    (0..count).into_par_iter().with_max_len(1).map(work).collect()
 }
