@@ -14,7 +14,7 @@ const ENDING: &str = "safetensors";
 /// How the names of states begin in a work folder.
 const STATE: &str = "state";
 /// To be raised when pictures are prepared, augmented or looked at in another way: what was kept before is of no use then.
-const VIEWS: u32 = 1;
+const VIEWS: &[u8] = b"1";
 /// The key of the text beside the tensors.
 const NOTE: &str = "note";
 
@@ -60,8 +60,7 @@ impl Store {
 
     /// The key of what depends on `parts`, and on how this version looks at pictures.
     pub fn key(parts: &[&[u8]]) -> String {
-        let parts =
-            [env!("CARGO_PKG_VERSION").as_bytes(), &VIEWS.to_le_bytes()].into_iter().chain(parts.iter().copied());
+        let parts = [env!("CARGO_PKG_VERSION").as_bytes(), VIEWS].into_iter().chain(parts.iter().copied());
         // Lengths between the parts, so that no two lists run together.
         let bytes: Vec<u8> = parts.flat_map(|p| [&(p.len() as u64).to_le_bytes()[..], p].concat()).collect();
         sha256_hex(&bytes)
