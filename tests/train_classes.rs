@@ -170,7 +170,7 @@ fn wrong_sets() {
 
     // Nothing to measure on is no reason to measure otherwise.
     std::fs::create_dir_all(folder.path().join("val/pins")).unwrap();
-    std::fs::write(folder.path().join("val/pins/0.png"), "no picture").unwrap();
+    std::fs::write(folder.path().join("val/pins/0.png"), "no picture to measure on").unwrap();
     let other = at(&folder, "v.onnx");
     train(&set, &other, &["--val", &at(&folder, "val")]).assert_failure(&["--val", "none of its pictures can be read"]);
 
