@@ -103,7 +103,8 @@ fn from_templates_to_a_detector() {
     let set = labelled(folder.path(), 15);
     reviewed(folder.path(), &set);
     let (out, cache) = (at(&folder, "m.onnx"), at(&folder, "features"));
-    let args = ["train", "detect", &set, "--out", &out, "--json", "--cache", &cache, "--epochs", "100"];
+    let args =
+        ["train", "detect", &set, "--out", &out, "--json", "--cache", &cache, "--epochs", "100", "--patience", "100"];
     let result = run(args);
     assert_eq!(result.code, Some(0), "{result:?}");
     let records = result.records();
