@@ -37,7 +37,7 @@ pub enum Area {
         /// Height, above 0.
         height: f32,
     },
-    /// Three corners or more, in order around the area, which is not crossed by its own outline.
+    /// Three corners or more, in order around the area. Where the outline crosses itself, what lies in it is undefined.
     Polygon(Vec<(f32, f32)>),
 }
 
@@ -309,7 +309,7 @@ fn area(value: &Value) -> Result<Area, String> {
                     y + height
                 ));
             }
-            Area::Rectangle { x, y, width, height }
+            Area::Rectangle { x, y, width: width.min(1.0 - x), height: height.min(1.0 - y) }
         }
         (Some("rectangle"), other) => {
             return Err(format!("is a rectangle of {} values, expected x, y, width, height", other.len()));
@@ -326,7 +326,7 @@ fn area(value: &Value) -> Result<Area, String> {
         (Some("polygon"), other) => Area::Polygon(other.chunks_exact(2).map(|p| (p[0], p[1])).collect()),
         _ => return Err(format!("has the shape {shape}, expected {FORMS}")),
     };
-    // A millionth of the picture is a pixel of a megapixel.
+    // A tenth of a pixel of a megapixel.
     match surface(&area.corners()) > 1e-7 {
         true => Ok(area),
         false => Err("encloses no area".into()),

@@ -150,6 +150,40 @@ fn bad_sets_are_told() {
     assert!(!root.join("m.onnx").exists() && !root.join("m.onnx.work").exists());
 }
 
+/// Labels lie in folders like their pictures' own or all in one; a picture that breaks off is left out; of a set that shows
+/// little, both parts have some.
+#[test]
+fn folders_and_damaged_pictures() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    set(root, 14, 5);
+    for kind in ["images", "labels"] {
+        std::fs::create_dir(root.join(kind).join("a")).unwrap();
+        let ending = if kind == "images" { "png" } else { "txt" };
+        // Of one name as one outside of the folder.
+        std::fs::rename(root.join(format!("{kind}/000.{ending}")), root.join(format!("{kind}/a/001.{ending}")))
+            .unwrap();
+    }
+    std::fs::rename(root.join("images/002.png"), root.join("images/a/002.png")).unwrap();
+    std::fs::write(root.join("labels/classes.txt"), "disc").unwrap();
+    let bytes = std::fs::read(root.join("images/003.png")).unwrap();
+    std::fs::write(root.join("images/003.png"), &bytes[..bytes.len() / 2]).unwrap();
+    for n in (4..14).filter(|n| *n != 9) {
+        std::fs::write(root.join(format!("labels/{n:03}.txt")), "0 0 1 ".repeat(4)).unwrap();
+    }
+    let output = run(arguments(root, "m.onnx", &["--epochs", "2", "--no-mirror"]));
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert!(output.stderr.contains("003.png") && output.stderr.contains("left out"), "{output:?}");
+    let done = output.records().pop().unwrap();
+    assert_eq!((done["type"].as_str(), done["task"].as_str()), (Some("train"), Some("cells")));
+    assert_eq!(done["pictures"], 13, "{done}");
+    let held: u64 = done["classes"].as_array().unwrap().iter().take(2).map(|c| c["cells"].as_u64().unwrap()).sum();
+    assert!(held > 0, "{done}");
+    let same = root.join("same.onnx").display().to_string();
+    run(arguments(root, "same.onnx", &["--report", &same])).assert_error(&["same.onnx"]);
+    assert!(!root.join("same.onnx").exists());
+}
+
 #[test]
 fn few_pictures_and_bad_options() {
     let folder = tempfile::tempdir().unwrap();

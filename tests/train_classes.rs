@@ -81,9 +81,9 @@ fn what_is_learned_is_classified() {
 fn other_pictures_measure() {
     let folder = temp();
     let set = pieces(folder.path(), 8);
-    // The last three of each class, turned about in class once: a mistake that is known.
-    for (class, other) in [("edge", "edge"), ("pins", "pins")] {
-        let val = folder.path().join("val").join(other);
+    // The last three of each class.
+    for class in ["edge", "pins"] {
+        let val = folder.path().join("val").join(class);
         std::fs::create_dir_all(&val).unwrap();
         for i in 5..8 {
             std::fs::rename(
@@ -93,6 +93,7 @@ fn other_pictures_measure() {
             .unwrap();
         }
     }
+    // One stands in the wrong class: a mistake that is known.
     let (wrong, right) = (at(&folder, "val/pins/wrong.png"), at(&folder, "val/edge/7.png"));
     std::fs::rename(&right, &wrong).unwrap();
     let (out, val) = (at(&folder, "m.onnx"), at(&folder, "val"));
@@ -166,6 +167,12 @@ fn wrong_sets() {
         assert!(told.stderr.contains(words), "{words}: {told:?}");
     }
     assert!(told.stdout.contains("2 classes, 4 pictures"), "{told:?}");
+
+    // Nothing to measure on is no reason to measure otherwise.
+    std::fs::create_dir_all(folder.path().join("val/pins")).unwrap();
+    std::fs::write(folder.path().join("val/pins/0.png"), "no picture to measure on").unwrap();
+    let other = at(&folder, "v.onnx");
+    train(&set, &other, &["--val", &at(&folder, "val")]).assert_failure(&["--val", "none of its pictures can be read"]);
 
     for i in 0..2 {
         std::fs::write(file(&format!("edge/{i}.png")), format!("no picture {i}")).unwrap();

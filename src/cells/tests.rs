@@ -19,7 +19,8 @@ fn good() -> Cells {
 fn a_configuration_comes_back() {
     let cells = good();
     assert_eq!((cells.labels.len(), cells.areas.len(), cells.values()), (2, 3, 9));
-    assert_eq!(cells.areas[0], Area::Rectangle { x: 0.0, y: 0.5, width: 0.25, height: 0.50001 });
+    assert_eq!(cells.areas[0], Area::Rectangle { x: 0.0, y: 0.5, width: 0.25, height: 0.5 });
+    // (0.50001 reaches a hair beyond the border.)
     assert_eq!(cells.areas[1], Area::Polygon(vec![(0.5, 0.5), (1.0, 0.5), (1.0, 1.0)]));
     assert_eq!(Cells::parse("again", &cells.to_json()).unwrap(), cells);
     let plain = GOOD.replace("\"LabelAbbreviation\": [\"Ca\", \"Hu\"], ", "");

@@ -1,6 +1,6 @@
 //! What `ocellus train classes` says of a training: text, record, and the contents of its report.
 
-use super::training::{Chart, ClassRow, Confusion, Curve, Mistake, Training};
+use super::training::{Chart, ClassRow, Confusion, Curve, Mistake, Training, rounded};
 use super::{json as records, sheet};
 use crate::error::Result;
 use crate::image::Image;
@@ -60,10 +60,6 @@ impl Lesson<'_> {
             (a.picture, self.paths[a.picture].as_str(), class.as_str(), guess.as_str(), a.probabilities[a.guess])
         })
     }
-}
-
-fn rounded(value: f64) -> f64 {
-    (value * 1e5).round() / 1e5
 }
 
 /// The record of an iteration, `most` at most.
@@ -158,13 +154,14 @@ pub fn page(lesson: &Lesson, picture: impl Fn(usize) -> Option<Image>) -> Traini
     let mut charts = vec![Chart {
         title: "Loss by iteration".into(),
         unit: String::new(),
+        over: "iteration".into(),
         curves: vec![curve("with penalty", loss)],
     }];
     if trained.tried.len() > 1 {
         let tried = trained.tried.iter().map(|(c, loss)| (c.log10(), *loss)).collect();
         let best = Some(trained.c.log10());
         let curves = vec![Curve { best, ..curve("held out", tried) }];
-        charts.push(Chart { title: "Loss by the logarithm of C".into(), unit: String::new(), curves });
+        charts.push(Chart { title: "Loss by C".into(), unit: String::new(), over: "log10 C".into(), curves });
     }
     let counts = figures.confusion.iter().map(|row| row.iter().map(|&n| n as u64).collect()).collect();
     Training {

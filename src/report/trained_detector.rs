@@ -2,7 +2,7 @@
 
 use super::detections::label;
 use super::draw::Canvas;
-use super::training::{Chart, ClassRow, Confusion, Curve, Mistake, Training};
+use super::training::{Chart, ClassRow, Confusion, Curve, Mistake, Training, rounded};
 use super::{json as records, sheet};
 use crate::error::Result;
 use crate::geometry::Rect;
@@ -125,10 +125,6 @@ impl Wrong {
     }
 }
 
-fn rounded(value: f64) -> f64 {
-    (value * 1e5).round() / 1e5
-}
-
 /// The classes that there are objects of, the worst first.
 fn by_quality<'a>(lesson: &'a Lesson) -> Vec<(&'a str, ClassFigures)> {
     let figures = lesson.validation.figures.classes.iter().enumerate();
@@ -189,7 +185,12 @@ pub fn page(lesson: &Lesson, picture: impl Fn(&Wrong) -> Option<Vec<u8>>) -> Tra
         best,
     };
     let best = Some(lesson.best as f64);
-    let chart = |title: &str, curve: Curve| Chart { title: title.into(), unit: String::new(), curves: vec![curve] };
+    let chart = |title: &str, curve: Curve| Chart {
+        title: title.into(),
+        unit: String::new(),
+        over: "epoch".into(),
+        curves: vec![curve],
+    };
     let row = |(i, f): (usize, &Option<ClassFigures>)| ClassRow {
         name: label(lesson.names, i).into(),
         count: f.map_or(0, |f| f.count),

@@ -17,6 +17,11 @@ use std::fmt::Write;
 const HEAD: &str = include_str!("training/head.html");
 const STYLE: &str = include_str!("training/page.css");
 
+/// Five digits are enough for figures in records.
+pub(super) fn rounded(value: f64) -> f64 {
+    (value * 1e5).round() / 1e5
+}
+
 /// What is told of a training. Whatever is empty is left out of the page.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Training {

@@ -81,18 +81,28 @@ impl Table {
     }
 }
 
-/// Trains a head for `count` classes. `listen` hears of every iteration of the last minimisation.
+/// How a training goes on.
+#[derive(Debug, Clone, Copy)]
+pub enum Event {
+    /// One more of so many heads of the cross-validation is made.
+    Validated(usize),
+    /// An iteration of the last minimisation.
+    Step(Step),
+}
+
+/// Trains a head for `count` classes; `listen` hears of it from several threads.
 ///
 /// # Errors
 /// Fewer than two classes, a class without examples, features of different lengths.
-pub fn train(examples: &[Example], count: usize, params: &Params, listen: impl FnMut(Step)) -> Result<Trained> {
+pub fn train(examples: &[Example], count: usize, params: &Params, listen: &(dyn Fn(Event) + Sync)) -> Result<Trained> {
     let dim = check(examples, count)?;
     let folds = divide(examples, count, params.seed);
     let parts = folds.iter().max().map_or(0, |last| last + 1);
     let values: Vec<f64> = params.c.map_or(GRID.to_vec(), |c| vec![c]);
+    let validated = || listen(Event::Validated(parts * values.len()));
     let by_fold: Vec<Vec<Vec<Answer>>> = (0..parts)
         .into_par_iter()
-        .map(|fold| validate(examples, &folds, fold, (dim, count), &values, params))
+        .map(|fold| validate(examples, &folds, fold, (dim, count), &values, params, &validated))
         .collect();
     let figures = |at: usize| {
         let mut answers: Vec<Answer> = by_fold.iter().flat_map(|f| f[at].iter().cloned()).collect();
@@ -104,7 +114,8 @@ pub fn train(examples: &[Example], count: usize, params: &Params, listen: impl F
     let best = choose(&values, &all);
     let table = Table::new(examples.iter(), dim, count);
     let until = Until { iterations: params.iterations, gradient: GRADIENT };
-    let (head, end) = Linear::zero(dim, count).fit(&table.rows(), values[best], until, listen);
+    let (head, end) =
+        Linear::zero(dim, count).fit(&table.rows(), values[best], until, |step| listen(Event::Step(step)));
     Ok(Trained { head, c: values[best], tried, folds: parts, held_out: all.swap_remove(best), end })
 }
 
@@ -173,7 +184,8 @@ fn divide(examples: &[Example], count: usize, seed: u64) -> Vec<usize> {
     folds
 }
 
-/// The answers for the examples of `fold` by heads made from the others, one list for each of `values` of C.
+/// The answers for the examples of `fold` by heads made from the others, one list for each of `values` of C; `made` hears of
+/// each head.
 fn validate(
     examples: &[Example],
     folds: &[usize],
@@ -181,6 +193,7 @@ fn validate(
     (dim, count): (usize, usize),
     values: &[f64],
     params: &Params,
+    made: &(dyn Fn() + Sync),
 ) -> Vec<Vec<Answer>> {
     let others = examples.iter().zip(folds).filter(|(_, f)| **f != fold).map(|(e, _)| e);
     let table = Table::new(others, dim, count);
@@ -190,6 +203,7 @@ fn validate(
     for &c in values {
         // From strong to weak penalties each head is a good beginning for the next.
         head = head.fit(&table.rows(), c, until, |_| {}).0;
+        made();
         let held = (0..examples.len()).filter(|&i| folds[i] == fold);
         lists.push(held.map(|i| answer(&head, i, &examples[i])).collect());
     }

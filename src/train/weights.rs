@@ -39,12 +39,12 @@ struct Weight {
 pub type Gradients = BTreeMap<String, Vec<f32>>;
 
 impl Weights {
-    /// Adds a weight and returns what to compute with. Those of more than one axis decay.
+    /// Adds a weight and returns what to compute with. Those whose name ends in `bias` do not decay.
     pub fn add(&mut self, name: &str, shape: &[usize], data: Vec<f32>) -> Result<candle_core::Tensor> {
         let (count, average) = (data.len(), data.clone());
         let var = Var::from_vec(data, shape, &Device::Cpu).map_err(internal)?;
         let tensor = var.as_tensor().clone();
-        let decays = shape.iter().filter(|&&side| side > 1).count() > 1;
+        let decays = !name.ends_with("bias");
         self.vars
             .insert(name.to_string(), Weight { var, moments: (vec![0.0; count], vec![0.0; count]), average, decays });
         Ok(tensor)

@@ -4,7 +4,7 @@
     python tools/peers/train_cells.py SET [--ours m.onnx ..] [--size 224,224 --size 320,320] [--seed 0] [--threads 1]
 
 SET is a folder of tools/sets/make_cells_set.py. The pooled 1280 features of models/mobilenetv2.onnx and
-models/efficientnet-lite0.onnx (ONNX Runtime, pictures stretched to --size) go into
+models/efficientnet-lite0.onnx (ONNX Runtime, pictures stretched to --size; by default to 224 x 224, the networks' own, and to the input of each of --ours) go into
     linear   Linear(1280, N*(M+1)), what YOLIC puts onto MobileNetV2: BCEWithLogitsLoss, Adam at 0.001, batches of 32,
              150 epochs, the rate divided by ten after 100 and 125 epochs
     mlp      Linear(1280, 256), ReLU, Dropout(0.2), Linear(256, N*(M+1)), trained likewise
@@ -146,12 +146,14 @@ def main():
         f = figures(scores, y["test"])
         print(f"{f['micro']:8.3f} {f['macro']:9.3f} {f['right']:12.3f}  " + " ".join(f"{v:.3f}" for v in f["each"]) + "  " + name, flush=True)
 
+    sizes = {"224,224"}
     for path in a.ours:
         s = session(path, a.threads)
         i = s.get_inputs()[0]
+        sizes.add(f"{i.shape[3]},{i.shape[2]}")
         row(path, np.array([s.run(["scores"], {i.name: blob(im) / 255})[0][0] for im in pictures(parts["test"], i.shape[3], i.shape[2])]).reshape(-1, n, width))
     held = np.arange(len(y["train"])) % 7 == 3
-    for size in a.size or ["224,224"]:
+    for size in a.size or sorted(sizes):
         size = tuple(int(v) for v in size.split(","))
         for model in SCALE:
             x = features(model, parts["train"], size, a.threads)

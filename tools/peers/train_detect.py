@@ -1,13 +1,12 @@
 #!/usr/bin/env python3
 """Training a detector from a YOLO data set: `ocellus train detect` against YOLOv8n from scratch, for the same minutes.
 
-    python tools/peers/train_detect.py DATASET --minutes 10 [--imgsz 640 1280] [--ocellus target/release/ocellus]
+    python tools/peers/train_detect.py DATASET [--minutes 10] [--imgsz 640 1280] [--ocellus target/release/ocellus]
 
 DATASET has a data.yaml with train, val and test (tools/sets/drawing_yolo.py makes one of drawings). YOLOv8n begins with
 random weights (`yolov8n.yaml`); its `time=` ends the training. The batch is 4, since these are small sets, and so is nbs
 unless told: with the package's own 64 a small set gets hardly a step of the optimiser in some minutes. All else are the
-package's defaults. It is judged by its best.pt. `ocellus train detect` is told the minutes if it knows --minutes, and the
-time that it took is in the table either way. One after the other, with as many threads each (--threads).
+package's defaults. It is judged by its best.pt. One after the other, ocellus first, with as many threads each (--threads).
 
 Both are judged on the test part by the same code, below: of each class the detections of all pictures by falling score,
 each takes the free object that it overlaps most, from an IoU of 0.5 on; average precision is the mean, over 101 recalls, of
@@ -114,17 +113,9 @@ def ultralytics(args, size, truth, work):
 
 
 def ocellus(args, names, truth, work):
-    """None if the program does not train yet."""
-    train = [args.ocellus, "train", "detect"]
-    # Long options stand in the help one a line.
-    usage = subprocess.run([*train, "--help"], capture_output=True, text=True)
-    if usage.returncode != 0:
-        print(f"{args.ocellus} train detect: is not there, left out", file=sys.stderr)
-        return None
     model = work / "ocellus.onnx"
-    minutes = ["--minutes", f"{args.minutes:g}"] if "--minutes" in usage.stdout else []
-    command = [*train, str(args.dataset), "--out", str(model), "--seed", str(args.seed), "--threads", str(args.threads),
-               *minutes, *args.train_args.split()]
+    command = [args.ocellus, "train", "detect", str(args.dataset), "--out", str(model), "--seed", str(args.seed),
+               "--threads", str(args.threads), *args.train_args.split()]
     print(" ".join(command), file=sys.stderr)
     started = time.time()
     subprocess.run(command, check=True, stdout=sys.stderr)
@@ -143,7 +134,7 @@ def ocellus(args, names, truth, work):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("dataset", type=Path)
-    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--minutes", type=float, help="of YOLOv8n, instead of those that ocellus took")
     parser.add_argument("--imgsz", type=int, nargs="*", default=[640, 1280], help="of YOLOv8n; none leaves it out")
     parser.add_argument("--ocellus", default="target/release/ocellus")
     parser.add_argument("--train-args", default="", help="further ones of ocellus train detect, in one word")
@@ -164,10 +155,10 @@ def main():
         runs = [lambda: ocellus(args, names, truth, work)]
         runs += [lambda size=size: ultralytics(args, size, truth, work) for size in args.imgsz]
         for run in runs:
-            if result := run():
-                name, took, note, found = result
-                ap, f1 = judge(found, truth, len(names))
-                rows.append((name, f"{took / 60:.1f}", f"{ap:.3f}", f"{f1:.3f}", note))
+            name, took, note, found = run()
+            args.minutes = args.minutes or took / 60
+            ap, f1 = judge(found, truth, len(names))
+            rows.append((name, f"{took / 60:.1f}", f"{ap:.3f}", f"{f1:.3f}", note))
     print("| trained | minutes | mAP50 | best F1 | |\n|---|---|---|---|---|")
     for row in rows:
         print("| " + " | ".join(row) + " |")

@@ -33,6 +33,9 @@ pub struct TrainCells {
     /// (default: 320)
     #[argh(option, default = "[320, 320]", from_str_fn(size))]
     size: [u32; 2],
+    /// never mirror pictures: where left and right differ, as with arrows and texts (they are mirrored if the cells are symmetric)
+    #[argh(switch)]
+    no_mirror: bool,
     /// epochs at most; it ends earlier when the F1 has not risen for 20 (default: 80)
     #[argh(option, default = "80")]
     epochs: usize,
@@ -75,9 +78,6 @@ fn size(text: &str) -> Result<[u32; 2], String> {
 impl TrainCells {
     pub fn run(self) -> Result<Outcome> {
         let options = batch::Options::new(self.threads, self.quiet, self.max_pixels)?;
-        if !self.out.extension().is_some_and(|e| e.eq_ignore_ascii_case("onnx")) {
-            return Err(Error::Usage(format!("--out {}: expected a name that ends in .onnx", self.out.display())));
-        }
         if self.epochs == 0 {
             return Err(Error::Usage("--epochs is 0, expected 1 or more".into()));
         }
@@ -90,6 +90,7 @@ impl TrainCells {
             report,
             cache: self.cache,
             size: self.size,
+            mirror: !self.no_mirror,
             epochs: self.epochs,
             seed: self.seed,
             resume: self.resume,

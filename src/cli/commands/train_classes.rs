@@ -105,9 +105,9 @@ impl TrainClasses {
         }
         let features_seconds = start.elapsed().as_secs_f64();
         let params = Params { c: self.c, iterations: self.epochs, seed: self.seed };
-        let mut steps = Vec::new();
-        let trained = classes::train(&train, set.names.len(), &params, |step| steps.push(step))?;
-        work::progress(&steps, self.epochs, self.json, self.quiet)?;
+        let watch = work::Watch::new(self.epochs, self.json, self.quiet);
+        let trained = classes::train(&train, set.names.len(), &params, &|event| watch.event(event))?;
+        let steps = watch.finish();
         let measured = (!val.is_empty()).then(|| classes::measure(&trained.head, &val));
         let photos = if measured.is_some() { &set.val } else { &set.train };
         let bytes = classes::onnx(&trained.head, &model, model.info.input.size, &set.names, part.as_ref())?;

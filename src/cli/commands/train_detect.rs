@@ -44,7 +44,7 @@ pub struct TrainDetect {
     /// where chance begins: the same seed gives the same file on the same machine (default: 0)
     #[argh(option, default = "0")]
     seed: u64,
-    /// leave out labels and pictures that are wrong instead of refusing the data set
+    /// leave out pictures that are wrong, or whose labels cannot all be read, instead of refusing the data set
     #[argh(switch)]
     force: bool,
     /// the HTML report (default: beside --out)
@@ -99,9 +99,8 @@ impl TrainDetect {
         let val = |at: usize, _: Option<usize>| samples.sample(&data.val[at], 0);
         let (learned, val) = ((data.train.len(), &learned as _), (data.val.len(), &val as _));
         let usual = Options::usual(data.train.len(), trunk.size());
-        let epochs = self.epochs.unwrap_or(usual.epochs);
-        let patience = self.patience.unwrap_or(usual.patience);
-        let settings = Options { epochs, patience, seed: self.seed, ..usual };
+        let usual = Options { epochs: self.epochs.unwrap_or(usual.epochs), seed: self.seed, ..usual }.patient();
+        let settings = Options { patience: self.patience.unwrap_or(usual.patience), ..usual };
         let mut trainer = Trainer::new(settings.clone(), data.classes.len(), trunk.size(), learned.0, learned.1)?;
         let mark = state::mark(&data, &settings, &samples);
         let mut epochs = Vec::new();
@@ -111,13 +110,13 @@ impl TrainDetect {
         }
         let progress = Progress::new("mAP50", trainer.done(), self.quiet, self.json);
         while !trainer.finished() {
-            let epoch = trainer.epoch(learned, val, options.threads)?;
+            let epoch = trainer.epoch(learned, val)?;
             progress.epoch(&epoch)?;
             epochs.push(epoch);
             store.put_state(&trainer.state()?, &state::note(&mark, &epochs)?)?;
         }
         trainer.take_best()?;
-        let validation = trainer.validate(val, options.threads)?;
+        let validation = trainer.validate(val)?;
         let bytes = trainer.export(&trunk, &metadata(&data, &trunk, &model))?;
         let lesson = Lesson {
             out: &self.out.display().to_string(),

@@ -16,6 +16,8 @@ pub struct Checked {
     pub counts: Vec<ClassCount>,
     /// What is wrong, errors first, by file and line.
     pub problems: Vec<Problem>,
+    /// Pictures that are alike or nearly, by their places in the set.
+    pub groups: Vec<Vec<usize>>,
 }
 
 /// Checks the data set at `path`. Sides below `min_side` pixels are tiny.
@@ -61,5 +63,5 @@ pub fn check(path: &Path, min_side: f32, options: Options) -> Result<Checked> {
     problems.sort_by(|a, b| {
         (a.kind.is_warning(), &a.file, a.line, a.kind).cmp(&(b.kind.is_warning(), &b.file, b.line, b.kind))
     });
-    Ok(Checked { set, counts, problems })
+    Ok(Checked { set, counts, problems, groups: likes.groups })
 }

@@ -1,6 +1,7 @@
 //! `ocellus train classes`: from pictures to examples.
 
 use super::folders::{Folders, Photo};
+use super::progress::memory;
 use super::store::Store;
 use crate::cli::batch::{self, Options};
 use crate::cli::output;
@@ -12,9 +13,10 @@ use crate::report::trained_classes;
 use crate::tasks::embed::Embedder;
 use crate::tensor::Tensor;
 use crate::train::augment::Augment;
-use crate::train::classes::Example;
+use crate::train::classes::{Event, Example};
 use crate::train::logistic::Step;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 /// How a picture becomes features.
 #[derive(Debug)]
@@ -102,18 +104,59 @@ pub fn check_out(out: &Path, report: &Path, set: &Folders) -> Result<()> {
     super::check_out(out, report, &photos.map(|p| p.source.clone()).collect::<Vec<_>>())
 }
 
-/// Tells of every tenth of `steps` and of the last, as records or in words.
-pub fn progress(steps: &[Step], most: usize, json: bool, quiet: bool) -> Result<()> {
-    for step in steps.iter().enumerate().filter(|(i, s)| s.iteration % 10 == 0 || i + 1 == steps.len()).map(|(_, s)| s)
-    {
-        if json {
-            output::line(&trained_classes::epoch(step, most)?)?;
-        } else if !quiet {
-            let Step { iteration, loss, gradient, .. } = step;
-            output::note(&format!("iteration {iteration:>4}  loss {loss:.5}  gradient {gradient:.1e}"));
+/// Tells how a training goes, while it does: a bar for the cross-validation, then every tenth iteration and the last, as
+/// records or in words.
+pub struct Watch {
+    most: usize,
+    json: bool,
+    quiet: bool,
+    bar: std::sync::OnceLock<indicatif::ProgressBar>,
+    steps: Mutex<Vec<Step>>,
+}
+
+impl Watch {
+    /// Of a training of `most` iterations.
+    pub fn new(most: usize, json: bool, quiet: bool) -> Self {
+        Watch { most, json, quiet, bar: Default::default(), steps: Default::default() }
+    }
+
+    /// Tells of what happened.
+    pub fn event(&self, event: Event) {
+        match event {
+            Event::Validated(of) => {
+                self.bar.get_or_init(|| batch::progress(of as u64, self.quiet, "heads of the cross-validation")).inc(1);
+            }
+            Event::Step(step) => {
+                if step.iteration % 10 == 0 {
+                    self.tell(&step);
+                }
+                self.steps.lock().unwrap_or_else(PoisonError::into_inner).push(step);
+            }
         }
     }
-    Ok(())
+
+    fn tell(&self, step: &Step) {
+        if let Some(bar) = self.bar.get() {
+            bar.finish_and_clear();
+        }
+        if self.json {
+            // A reader that is gone is told of with the last record.
+            let _ = trained_classes::epoch(step, self.most).and_then(|record| output::line(&record));
+        } else if !self.quiet {
+            let Step { iteration, loss, gradient, .. } = step;
+            let memory = memory().map_or(String::new(), |bytes| format!("  {} MB", bytes / 1_000_000));
+            output::note(&format!("iteration {iteration:>4}  loss {loss:.5}  gradient {gradient:.1e}{memory}"));
+        }
+    }
+
+    /// All iterations, the last of which is told.
+    pub fn finish(self) -> Vec<Step> {
+        let steps = std::mem::take(&mut *self.steps.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(last) = steps.last().filter(|s| s.iteration % 10 != 0) {
+            self.tell(last);
+        }
+        steps
+    }
 }
 
 /// What the report says of the settings, name and value.

@@ -5,7 +5,7 @@ use crate::cli::batch::{self, Event, Options};
 use crate::cli::label::{Place, checking, folder};
 use crate::cli::output;
 use crate::dataset::check::Kind;
-use crate::dataset::{Picture, Split};
+use crate::dataset::{Picture, Split, split};
 use crate::error::{Error, Result};
 use crate::geometry::Rect;
 use crate::image::Image;
@@ -20,6 +20,8 @@ use std::path::Path;
 /// Input pixels that are worth their time in views of all pictures together, about five minutes on two slow cores: a large set
 /// is varied as it is.
 const VIEWED: u64 = 600_000_000;
+/// Bytes of features on disk from which on they are told of before they are computed.
+const TOLD_OF: usize = 2_000_000_000;
 /// The most views of one picture, itself among them.
 const MOST_VIEWS: usize = 8;
 /// Pictures that tell whether a data set is one of drawings.
@@ -32,6 +34,11 @@ const ASIDE: f64 = 0.15;
 const READABLE: f32 = 48.0;
 /// Longer sides that are chosen: the usual one of the YOLO family to what a small box computes in some seconds.
 const LONGER_SIDE: (f32, f32) = (640.0, 2048.0);
+
+/// Pictures that teach nothing, or that say too much of others.
+const USELESS: [Kind; 4] = [Kind::UnreadablePicture, Kind::MissingLabels, Kind::Leakage, Kind::SamePicture];
+/// Labels some of which cannot be read: what they name would be taken for background.
+const HALF_LABELLED: [Kind; 2] = [Kind::MalformedLine, Kind::UnknownClass];
 
 /// A labelled picture.
 #[derive(Debug)]
@@ -79,14 +86,17 @@ impl Data {
         if errors > 0 {
             notes.push(format!("The data set has {errors} errors; what is wrong was left out."));
         }
-        let broken = |place: &Place| {
-            let source = place.source.display().to_string();
-            checked.problems.iter().any(|p| p.kind == Kind::UnreadablePicture && p.file == source)
+        let wrong = |kinds: &[Kind], file: &Path| {
+            let file = file.display().to_string();
+            checked.problems.iter().any(|p| kinds.contains(&p.kind) && p.file == file)
         };
+        let broken = |place: &Place| wrong(&USELESS, &place.source) || wrong(&HALF_LABELLED, &place.labels);
         let located = folder::read(path)?;
         let classes = located.set.classes;
         let mut parts: [Vec<Photo>; 3] = Default::default();
-        for (mut picture, place) in located.set.pictures.into_iter().zip(located.places) {
+        // Where the pictures to learn from stand in the whole set.
+        let mut stands = Vec::new();
+        for (at, (mut picture, place)) in located.set.pictures.into_iter().zip(located.places).enumerate() {
             if broken(&place) {
                 continue;
             }
@@ -98,16 +108,33 @@ impl Data {
                 Some(Split::Val) => 1,
                 Some(Split::Test) => 2,
             };
+            if part == 0 {
+                stands.push(at);
+            }
             let bytes = std::fs::read(&place.source).map_err(|e| Error::io(&place.source, "read", e))?;
             parts[part].push(Photo { hash: crate::models::sha256_hex(&bytes), place, picture });
         }
         let [mut train, mut val, _] = parts;
         if val.is_empty() && train.len() > 1 {
-            let mut random = fastrand::Rng::with_seed(seed);
-            random.shuffle(&mut train);
-            let aside = ((train.len() as f64 * ASIDE).round() as usize).max(1);
-            val = train.split_off(train.len() - aside);
-            notes.push(format!("No part of the data set is for validation: {aside} of its pictures were set aside."));
+            // Pictures of one scene come into one part, or the figures would flatter.
+            let place = |at: &usize| stands.iter().position(|s| s == at);
+            let groups: Vec<Vec<usize>> =
+                checked.groups.iter().map(|group| group.iter().filter_map(place).collect()).collect();
+            let classes: Vec<Vec<usize>> =
+                train.iter().map(|p| p.picture.objects.iter().map(|o| o.class).collect()).collect();
+            let divided = |groups| split::split(groups, train.len(), &classes, [1.0 - ASIDE, ASIDE, 0.0], seed);
+            let mut split = divided(&groups);
+            if !split.contains(&Split::Val) {
+                // All of one scene, as a fixed camera sees it.
+                split = divided(&[]);
+            }
+            let (aside, learned): (Vec<_>, Vec<_>) = train.into_iter().zip(split).partition(|(_, s)| *s == Split::Val);
+            let photos = |list: Vec<(Photo, Split)>| list.into_iter().map(|(photo, _)| photo).collect();
+            (train, val) = (photos(learned), photos(aside));
+            notes.push(format!(
+                "No part of the data set is for validation: {} of its pictures were set aside.",
+                val.len()
+            ));
         }
         let objects = |photos: &[Photo]| photos.iter().map(|p| p.picture.objects.len()).sum::<usize>();
         if objects(&train) == 0 || objects(&val) == 0 {
@@ -254,6 +281,11 @@ impl<'a> Samples<'a> {
             of(&data.train, views).into_iter().map(|(at, view)| (&data.train[at], view)).collect();
         open.extend(data.val.iter().map(|photo| (photo, 0)));
         open.retain(|(photo, view)| !self.store.has(&self.look(photo, *view).1));
+        let bytes = 2 * self.trunk.values()? * open.len();
+        if bytes > TOLD_OF {
+            let (looks, gigabytes) = (open.len(), bytes as f64 / 1e9);
+            output::note(&format!("{looks} looks take {gigabytes:.1} GB in {}", self.store.folder().display()));
+        }
         let progress = batch::progress(open.len() as u64, options.quiet, "views");
         batch::each(
             open.len(),

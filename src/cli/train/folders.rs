@@ -200,7 +200,7 @@ impl Folders {
             let why = why.strip_prefix(&format!("{name}: ")).unwrap_or(why).to_string();
             self.warn(name, format!("{why}; left out"));
         }
-        let had = self.counts(&self.train);
+        let (had, measured) = (self.counts(&self.train), !self.val.is_empty());
         let mut at = 0;
         let mut keep = |_: &Photo| {
             at += 1;
@@ -212,6 +212,9 @@ impl Folders {
         for class in (0..left.len()).filter(|&c| left[c] == 0 && had[c] > 0) {
             let place = PathBuf::from(&self.names[class]);
             self.fatal(&place, "none of its pictures can be read");
+        }
+        if measured && self.val.is_empty() {
+            self.fatal(Path::new("--val"), "none of its pictures can be read");
         }
     }
 

@@ -30,7 +30,7 @@ impl Progress {
         let memory = memory();
         if self.json {
             let record = json!({"schema": 1, "type": "epoch", "epoch": epoch.number, "of": epoch.of, "loss": epoch.loss,
-                self.metric: epoch.metric, "best": epoch.best, "left_s": left.round(), "memory_bytes": memory});
+                self.metric.to_lowercase(): epoch.metric, "best": epoch.best, "left_s": left.round(), "memory_bytes": memory});
             output::line(&record.to_string())?;
         }
         if !self.quiet {

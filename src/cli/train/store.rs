@@ -11,8 +11,10 @@ use std::path::{Path, PathBuf};
 
 /// The ending of all files of a store.
 const ENDING: &str = "safetensors";
-/// The name of the state in a work folder.
-const STATE: &str = "state.safetensors";
+/// How the names of states begin in a work folder.
+const STATE: &str = "state";
+/// To be raised when pictures are prepared, augmented or looked at in another way: what was kept before is of no use then.
+const VIEWS: &[u8] = b"1";
 /// The key of the text beside the tensors.
 const NOTE: &str = "note";
 
@@ -29,6 +31,8 @@ pub enum Precision {
 #[derive(Debug)]
 pub struct Store {
     folder: PathBuf,
+    /// The state of the training that this run is of.
+    state: PathBuf,
     precision: Precision,
     /// Whether the folder goes when the training is done.
     passing: bool,
@@ -42,7 +46,11 @@ impl Store {
             Path::to_path_buf,
         );
         output::check_folder(&folder)?;
-        Ok(Store { folder, precision, passing: cache.is_none() })
+        // By what is written, so that trainings that share features leave one another's states alone.
+        let of = std::path::absolute(out).map_err(|e| Error::io(out, "find", e))?;
+        let key = Store::key(&[of.to_string_lossy().as_bytes()]);
+        let state = folder.join(format!("{STATE}-{}.{ENDING}", &key[..16]));
+        Ok(Store { folder, state, precision, passing: cache.is_none() })
     }
 
     /// Where it is.
@@ -50,10 +58,11 @@ impl Store {
         &self.folder
     }
 
-    /// The key of what depends on `parts` and on nothing else.
+    /// The key of what depends on `parts`, and on how this version looks at pictures.
     pub fn key(parts: &[&[u8]]) -> String {
+        let parts = [env!("CARGO_PKG_VERSION").as_bytes(), VIEWS].into_iter().chain(parts.iter().copied());
         // Lengths between the parts, so that no two lists run together.
-        let bytes: Vec<u8> = parts.iter().flat_map(|p| [&(p.len() as u64).to_le_bytes()[..], p].concat()).collect();
+        let bytes: Vec<u8> = parts.flat_map(|p| [&(p.len() as u64).to_le_bytes()[..], p].concat()).collect();
         sha256_hex(&bytes)
     }
 
@@ -81,19 +90,19 @@ impl Store {
 
     /// The state that a training left, with its note.
     pub fn state(&self) -> Option<(BTreeMap<String, Tensor>, String)> {
-        decode(&std::fs::read(self.folder.join(STATE)).ok()?)
+        decode(&std::fs::read(&self.state).ok()?)
     }
 
     /// Keeps the state of a training with a note on what it belongs to.
     pub fn put_state(&self, state: &BTreeMap<String, Tensor>, note: &str) -> Result<()> {
         let named = state.iter().map(|(name, tensor)| (name.clone(), tensor));
-        output::write_file(&self.folder.join(STATE), &encode(named, Precision::Single, note)?)
+        output::write_file(&self.state, &encode(named, Precision::Single, note)?)
     }
 
     /// Clears up after a training that is done: the state, and the whole folder unless it is to stay.
     pub fn finish(self) {
         // What cannot be removed is no reason to fail: the model is written. Files of others stay, and the folder with them.
-        let _ = std::fs::remove_file(self.folder.join(STATE));
+        let _ = std::fs::remove_file(&self.state);
         let entries = std::fs::read_dir(&self.folder).ok().filter(|_| self.passing);
         for entry in entries.into_iter().flatten().flatten() {
             if entry.path().extension().is_some_and(|e| e == ENDING) {

@@ -1,6 +1,6 @@
 //! What is told of a training of cells: the record, the summary, the page.
 
-use super::{Chart, ClassRow, Confusion, Curve, Mistake, Training};
+use super::{Chart, ClassRow, Confusion, Curve, Mistake, Training, rounded};
 use crate::cells::Cells;
 use crate::error::Result;
 use crate::image::Image;
@@ -16,19 +16,43 @@ const SIDE: u32 = 480;
 const TOO_MANY: Rgb<u8> = Rgb([255, 140, 0]);
 const TOO_FEW: Rgb<u8> = Rgb([230, 30, 60]);
 
-/// The record of a training that is done: the network's file and figures on the pictures held back.
-pub fn record(out: &str, cells: &Cells, figures: &Figures, best: Option<Epoch>, pictures: usize) -> Result<String> {
-    let label = |row: ClassRow| json!({ "label": row.name, "count": row.count, "precision": row.precision, "recall": row.recall, "f1": row.f1 });
-    let labels: Vec<Value> = rows(cells, figures).into_iter().map(label).collect();
-    json::write(&json!({
-        "schema": json::SCHEMA, "type": "train cells", "path": out, "status": "ok", "pictures": pictures,
-        "epoch": best.map(|e| e.epoch), "f1": figures.micro_f1(), "cells_right": share(figures.right, figures.cells),
-        "labels": labels,
-    }))
+/// A training that is done.
+#[derive(Debug)]
+pub struct Done<'a> {
+    /// The network's file and the report's.
+    pub files: [String; 2],
+    /// What was to be learned.
+    pub cells: &'a Cells,
+    /// On the pictures held back.
+    pub figures: &'a Figures,
+    /// The epochs, and the one whose head was kept.
+    pub epochs: (usize, Option<Epoch>),
+    /// All pictures.
+    pub pictures: usize,
+    /// From the beginning.
+    pub seconds: f64,
+}
+
+/// The record of a training that is done.
+pub fn record(done: &Done) -> Result<String> {
+    let class = |row: ClassRow| {
+        let [precision, recall, f1] = [row.precision, row.recall, row.f1].map(|v| v.map(rounded));
+        json!({"name": row.name, "cells": row.count, "precision": precision, "recall": recall, "f1": f1})
+    };
+    let (figures, (epochs, best)) = (done.figures, done.epochs);
+    let right = share(figures.right, figures.cells).map(rounded);
+    let body = json!({
+        "task": "cells", "report": done.files[1], "pictures": done.pictures, "epochs": epochs,
+        "best_epoch": best.map(|e| e.epoch), "f1": rounded(figures.micro_f1()), "cells_right": right,
+        "classes": rows(done.cells, figures).into_iter().map(class).collect::<Vec<Value>>(),
+        "seconds": (done.seconds * 10.0).round() / 10.0,
+    });
+    json::record("train", &done.files[0], Ok(body))
 }
 
 /// The same for people.
-pub fn summary(out: &str, cells: &Cells, figures: &Figures, best: Option<Epoch>) -> String {
+pub fn summary(done: &Done) -> String {
+    let Done { files: [out, _], cells, figures, epochs: (_, best), .. } = done;
     let epoch = best.map_or(0, |e| e.epoch);
     let right = share(figures.right, figures.cells).unwrap_or(0.0) * 100.0;
     let mut text = format!(
@@ -81,8 +105,13 @@ pub fn training(
     let loss = vec![curve("learned from", |e| e.loss, false), curve("held back", |e| e.held_back_loss, false)];
     let right = share(figures.right, figures.cells).unwrap_or(0.0);
     let charts = vec![
-        Chart { title: "Loss".into(), unit: String::new(), curves: loss },
-        Chart { title: "F1".into(), unit: String::new(), curves: vec![curve("held back", |e| e.f1, true)] },
+        Chart { title: "Loss".into(), unit: String::new(), over: "epoch".into(), curves: loss },
+        Chart {
+            title: "F1".into(),
+            unit: String::new(),
+            over: "epoch".into(),
+            curves: vec![curve("held back", |e| e.f1, true)],
+        },
     ];
     Training {
         title: "Training of cells".into(),

@@ -1,4 +1,4 @@
-//! A line chart over the epochs as SVG.
+//! A line chart over the epochs, or over what else is tried one after the other, as SVG.
 
 use super::short;
 use crate::dataset::xml::escaped;
@@ -11,11 +11,13 @@ pub struct Chart {
     pub title: String,
     /// Unit of the values; empty for plain numbers.
     pub unit: String,
+    /// What the curves run over: `epoch`, `iteration`, `log10 C`.
+    pub over: String,
     /// The curves.
     pub curves: Vec<Curve>,
 }
 
-/// A value over the epochs.
+/// A value over the epochs, or over what [`Chart::over`] says instead.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Curve {
     /// Its name in the legend.
@@ -105,7 +107,7 @@ pub(super) fn svg(chart: &Chart) -> Option<String> {
     }
     text += "<ul>\n";
     for (i, curve) in curves.iter().enumerate() {
-        text += &legend(i, curve);
+        text += &legend(i, curve, &chart.over);
     }
     let _ = writeln!(
         text,
@@ -135,21 +137,23 @@ pub(super) fn svg(chart: &Chart) -> Option<String> {
     }
     let _ = writeln!(
         text,
-        "<path class=\"axis\" d=\"M{left} {floor}H{}\"/><text class=\"x name\" x=\"{}\" y=\"{}\">epoch</text>",
+        "<path class=\"axis\" d=\"M{left} {floor}H{}\"/><text class=\"x name\" x=\"{}\" y=\"{}\">{}</text>",
         width - right,
         (left + width - right) / 2.0,
-        height - 4.0
+        height - 4.0,
+        escaped(&chart.over)
     );
     for (i, curve) in curves.iter().enumerate() {
-        text += &line(i, curve, &across, &up);
+        text += &line(i, curve, &chart.over, &across, &up);
     }
     for (i, curve) in curves.iter().enumerate() {
         if let Some((epoch, value)) = best(curve) {
             let (cx, cy) = (across(epoch), up(value));
             let _ = writeln!(
                 text,
-                "<circle class=\"best c{}\" cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"4.5\"><title>kept: epoch {}: {}</title></circle>",
+                "<circle class=\"best c{}\" cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"4.5\"><title>kept: {} {}: {}</title></circle>",
                 i % STYLES,
+                escaped(&chart.over),
                 short(epoch),
                 short(value)
             );
@@ -171,9 +175,9 @@ fn best(curve: &Curve) -> Option<(f64, f64)> {
 }
 
 /// An entry of the legend: the line, its name, and its value at the end or where it was kept.
-fn legend(i: usize, curve: &Curve) -> String {
+fn legend(i: usize, curve: &Curve, over: &str) -> String {
     let value = match (best(curve), curve.points.iter().rev().find(|p| is_finite(**p))) {
-        (Some((epoch, value)), _) => format!("{} at epoch {}, kept", short(value), short(epoch)),
+        (Some((epoch, value)), _) => format!("{} at {} {}, kept", short(value), escaped(over), short(epoch)),
         (None, Some((_, value))) => format!("{} at the end", short(*value)),
         (None, None) => String::new(),
     };
@@ -185,7 +189,7 @@ fn legend(i: usize, curve: &Curve) -> String {
 }
 
 /// The line, broken where a value is missing, and a place under the mouse for each of its points.
-fn line(i: usize, curve: &Curve, across: &dyn Fn(f64) -> f64, up: &dyn Fn(f64) -> f64) -> String {
+fn line(i: usize, curve: &Curve, over: &str, across: &dyn Fn(f64) -> f64, up: &dyn Fn(f64) -> f64) -> String {
     let (mut path, mut pen) = (String::new(), 'M');
     let mut alone = String::new();
     for (at, p) in curve.points.iter().enumerate() {
@@ -207,11 +211,12 @@ fn line(i: usize, curve: &Curve, across: &dyn Fn(f64) -> f64, up: &dyn Fn(f64) -
     for p in curve.points.iter().step_by(every).filter(|p| is_finite(**p)) {
         let _ = writeln!(
             text,
-            "<circle class=\"told c{}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"5\"><title>{}, epoch {}: {}</title></circle>",
+            "<circle class=\"told c{}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"5\"><title>{}, {} {}: {}</title></circle>",
             i % STYLES,
             across(p.0),
             up(p.1),
             escaped(&curve.name),
+            escaped(over),
             short(p.0),
             short(p.1)
         );

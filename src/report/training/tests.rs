@@ -11,7 +11,7 @@ fn class(name: &str, ap50: Option<f64>) -> ClassRow {
 
 fn chart(points: &[(f64, f64)], best: Option<f64>) -> Chart {
     let curve = Curve { name: text("val"), points: points.to_vec(), best };
-    Chart { title: text("Loss"), unit: String::new(), curves: vec![curve] }
+    Chart { title: text("Loss"), unit: String::new(), over: text("epoch"), curves: vec![curve] }
 }
 
 /// The elements of the page; that it can be parsed at all says that every tag is closed.
@@ -55,6 +55,7 @@ fn all_parts_are_there_and_names_are_escaped() {
         charts: vec![Chart {
             title: text(bad),
             unit: text(bad),
+            over: text(bad),
             curves: vec![Curve { name: text(bad), points: vec![(1.0, 1.0), (2.0, 0.5)], best: Some(2.0) }],
         }],
         classes: vec![class(bad, Some(0.5)), class("x", None)],

@@ -6,9 +6,10 @@ use crate::error::{Error, Result};
 use crate::models::manifest::{Fit, Resample};
 use crate::tasks::metadata::{self, Usual};
 
-/// Strides of the pyramids of the YOLO family: the usual one, and those with a coarser or a finer level; and of heads that
-/// `train detect` makes.
-const PYRAMIDS: [&[usize]; 4] = [&[8, 16, 32], &[8, 16, 32, 64], &[4, 8, 16, 32], &[16, 32]];
+/// Strides of the pyramids of the YOLO family: the usual one, and those with a coarser or a finer level.
+const PYRAMIDS: [&[usize]; 3] = [&[8, 16, 32], &[8, 16, 32, 64], &[4, 8, 16, 32]];
+/// Strides of the heads that `train detect` makes.
+const TRAINED: &[usize] = &[16, 32];
 /// Ultralytics' names for what a graph is for; others are no detectors of boxes.
 const TASKS: [&str; 2] = ["detect", "segment"];
 /// How Ultralytics prepares pictures for detectors; with sides left open as its `rect`, no more padding than the stride
@@ -65,7 +66,7 @@ fn head(shapes: &[Vec<usize>], (width, height): (usize, usize), named: usize) ->
     let cells = |p: &&[usize]| p.iter().map(|s| width.div_ceil(*s) * height.div_ceil(*s)).sum::<usize>();
     let one_a_cell = |n: usize| PYRAMIDS.iter().any(|p| cells(p) == n);
     match objects[..] {
-        [1, rows, n] if rows > 4 + coefficients && one_a_cell(n) => {
+        [1, rows, n] if rows > 4 + coefficients && (one_a_cell(n) || cells(&TRAINED) == n) => {
             let classes = rows - 4 - coefficients;
             match named == 0 || named == classes {
                 true => Ok((Head::Yolo { masks }, classes)),
@@ -97,6 +98,10 @@ mod tests {
         assert_eq!(of(&[&[1, 116, 8400], &[1, 32, 160, 160]], 80), Ok((Head::Yolo { masks: true }, 80)));
         assert_eq!(of(&[&[1, 300, 6]], 80), Ok((Head::EndToEnd { masks: false }, 80)));
         assert_eq!(of(&[&[1, 300, 38], &[1, 32, 160, 160]], 80), Ok((Head::EndToEnd { masks: true }, 80)));
+        let narrow = |shape: [usize; 3]| head(&[shape.to_vec()], (320, 192), 80);
+        assert_eq!(narrow([1, 84, 300]), Ok((Head::Yolo { masks: false }, 80)));
+        // An end-to-end head of as many objects as a trained one would have cells.
+        assert_eq!(narrow([1, 300, 6]), Ok((Head::EndToEnd { masks: false }, 80)));
         // YOLOv5 with anchors, a classifier, keypoints, names of another network, a transposed head of two classes.
         for (shape, named) in [(&[1, 25200, 85][..], 80), (&[1, 1000], 1000), (&[1, 56, 8400], 1), (&[1, 8400, 6], 2)] {
             assert!(of(&[shape], named).is_err(), "{shape:?}");

@@ -57,6 +57,12 @@ pub struct Epoch {
     pub f1: f64,
 }
 
+impl Epoch {
+    fn is_better(&self, other: &Epoch) -> bool {
+        self.f1 > other.f1 || self.f1 == other.f1 && self.held_back_loss < other.held_back_loss
+    }
+}
+
 /// What the head says of a picture held back.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
@@ -87,7 +93,7 @@ impl<'a> Fit<'a> {
     /// A training of `epochs` epochs at most. The same examples and the same seed give the same head on the same machine.
     ///
     /// # Errors
-    /// Fewer than [`LEAST_PICTURES`] examples.
+    /// Fewer than [`LEAST_PICTURES`] examples; fewer than two that show anything.
     pub fn new(trunk: &'a Trunk, cells: &'a Cells, examples: &'a [Example], epochs: usize, seed: u64) -> Result<Self> {
         let first = examples.first().and_then(|e| e.looks.first());
         let Some((first, _)) = first.filter(|_| examples.len() >= LEAST_PICTURES) else {
@@ -95,10 +101,7 @@ impl<'a> Fit<'a> {
             return Err(Error::Input(format!("{found} labelled pictures, expected {LEAST_PICTURES} or more")));
         };
         let mut rng = Rng::with_seed(seed);
-        let mut order: Vec<usize> = (0..examples.len()).collect();
-        rng.shuffle(&mut order);
-        let held = ((examples.len() as f64 * HELD_BACK).round() as usize).max(1);
-        let (held_back, learned) = order.split_at(held);
+        let (held_back, learned) = divided(examples, cells.width(), &mut rng)?;
         let sizes = Sizes {
             channels: trunk.channels(first),
             squares: trunk.fine.used.len(),
@@ -113,8 +116,8 @@ impl<'a> Fit<'a> {
             trunk,
             cells,
             examples,
-            learned: learned.to_vec(),
-            held_back: held_back.to_vec(),
+            learned,
+            held_back,
             mirror: layout::mirrored(cells),
             head,
             epochs: Vec::new(),
@@ -128,15 +131,16 @@ impl<'a> Fit<'a> {
         &self.epochs
     }
 
-    /// The epoch whose head is kept: the first with the best F1.
+    /// The epoch whose head is kept: the one with the best F1, of equals the one with the least loss.
     pub fn best(&self) -> Option<Epoch> {
-        let better = |a: Epoch, b: Epoch| if b.f1 > a.f1 { b } else { a };
-        self.epochs.iter().copied().reduce(better)
+        self.epochs.iter().copied().reduce(|a, b| if b.is_better(&a) { b } else { a })
     }
 
-    /// Whether all epochs are done, or no better one has come for long.
+    /// Whether all epochs are done, or no better F1 has come for long.
     pub fn is_done(&self) -> bool {
-        let stale = self.best().is_some_and(|best| self.epochs.len() >= best.epoch + PATIENCE);
+        let higher = |a: Epoch, b: Epoch| if b.f1 > a.f1 { b } else { a };
+        let last = self.epochs.iter().copied().reduce(higher);
+        let stale = last.is_some_and(|last| last.f1 > 0.0 && self.epochs.len() >= last.epoch + PATIENCE);
         self.epochs.len() >= self.most_epochs || stale
     }
 
@@ -174,7 +178,7 @@ impl<'a> Fit<'a> {
         let kept = |v: f64| f64::from(v as f32);
         let f1 = kept(figures.micro_f1());
         let epoch = Epoch { epoch: number + 1, loss: kept(loss), held_back_loss: kept(held_back_loss), f1 };
-        let best = self.best().is_none_or(|best| epoch.f1 > best.f1);
+        let best = self.best().is_none_or(|best| epoch.is_better(&best));
         if best {
             self.best = self.head.weights.values()?;
         }
@@ -265,6 +269,22 @@ impl<'a> Fit<'a> {
         self.epochs = rows.chunks(3).enumerate().filter_map(row).collect();
         Ok(())
     }
+}
+
+/// Numbers of the examples that are held back, and of those that are learned from. Both have some that show anything: without
+/// them no epoch could be told from another.
+fn divided(examples: &[Example], width: usize, rng: &mut Rng) -> Result<(Vec<usize>, Vec<usize>)> {
+    let mut order: Vec<usize> = (0..examples.len()).collect();
+    rng.shuffle(&mut order);
+    let shows = |bits: &[bool]| bits.chunks(width).any(|cell| cell.iter().take(width - 1).any(|&bit| bit));
+    let (with, without): (Vec<usize>, Vec<usize>) = order.into_iter().partition(|&i| shows(&examples[i].bits));
+    if with.len() < 2 {
+        return Err(Error::Input(format!("{} labelled pictures show anything, expected 2 or more", with.len())));
+    }
+    let share = |of: &[usize]| (of.len() as f64 * HELD_BACK).round() as usize;
+    let (some, most) = with.split_at(share(&with).max(1));
+    let (empty, others) = without.split_at(share(&without));
+    Ok(([some, empty].concat(), [most, others].concat()))
 }
 
 /// The bits that scores stand for, as YOLIC's authors read them.

@@ -46,16 +46,21 @@ impl Pooling {
 /// For each cell the one that lies at its mirrored place, left and right exchanged; `None` if any cell has no such partner:
 /// then a mirrored picture has no labels.
 pub fn mirrored(cells: &Cells) -> Option<Vec<usize>> {
-    let same = |a: &[(f32, f32)], b: &[(f32, f32)]| {
-        let near = |p: &(f32, f32), q: &(f32, f32)| (p.0 - q.0).abs() < SAME_PLACE && (p.1 - q.1).abs() < SAME_PLACE;
-        a.len() == b.len() && a.iter().all(|p| b.iter().any(|q| near(p, q)))
+    // How far the corner lies that is farthest from all of the other's.
+    let apart = |a: &[(f32, f32)], b: &[(f32, f32)]| {
+        let between = |p: &(f32, f32), q: &(f32, f32)| (p.0 - q.0).abs().max((p.1 - q.1).abs());
+        a.iter().map(|p| b.iter().map(|q| between(p, q)).fold(f32::MAX, f32::min)).fold(0.0, f32::max)
     };
     let corners: Vec<Vec<(f32, f32)>> = cells.areas.iter().map(|a| a.corners()).collect();
     let partner = |own: &Vec<(f32, f32)>| {
         let turned: Vec<(f32, f32)> = own.iter().map(|&(x, y)| (1.0 - x, y)).collect();
-        corners.iter().position(|other| same(&turned, other))
+        let others = corners.iter().enumerate().filter(|(_, other)| other.len() == turned.len());
+        let (distance, at) = others.map(|(i, other)| (apart(&turned, other), i)).min_by(|a, b| a.0.total_cmp(&b.0))?;
+        (distance < SAME_PLACE).then_some(at)
     };
-    corners.iter().map(partner).collect()
+    let order: Vec<usize> = corners.iter().map(partner).collect::<Option<_>>()?;
+    // Cells that lie close together must not share a partner.
+    order.iter().enumerate().all(|(i, &other)| order[other] == i).then_some(order)
 }
 
 /// The bits of a mirrored picture.
@@ -95,5 +100,9 @@ mod tests {
             [false, true, true, false, false, false]
         );
         assert_eq!(mirrored(&cells(r#""1":["rectangle",0,0,0.4,1]"#)), None);
+        // Columns narrower than what may lie between a cell and its partner.
+        let column = |i: usize| format!("\"{}\":[\"rectangle\",{},0,{},1]", i + 1, i as f64 / 120.0, 1.0 / 120.0);
+        let columns = cells(&(0..120).map(column).collect::<Vec<_>>().join(","));
+        assert_eq!(mirrored(&columns), Some((0..120).rev().collect()));
     }
 }

@@ -10,6 +10,7 @@ use crate::models::manifest::{Fit, InputSpec};
 use crate::preprocess;
 use crate::tasks::inspect::light::relight;
 use crate::tensor::Tensor;
+use crate::train::augment::mirrored;
 use fastrand::Rng;
 use half::f16;
 
@@ -75,7 +76,7 @@ impl Trunk {
     /// The part of `model` up to its features, for pictures stretched to `size` (multiples of 32).
     ///
     /// # Errors
-    /// A cell that is smaller than the maps can tell, a network without such maps.
+    /// A network without such maps.
     pub fn new(model: &Model, cells: &Cells, size: [u32; 2]) -> Result<Self> {
         let session = Session::load(model, &TAPS)?;
         let [width, height] = size.map(|s| s as usize);
@@ -145,11 +146,4 @@ impl Trunk {
             whole: seen.whole.len(),
         }
     }
-}
-
-/// Left and right exchanged.
-pub fn mirrored(image: &Image) -> Result<Image> {
-    let row = image.width() as usize * 3;
-    let turn = |line: &[u8]| line.chunks_exact(3).rev().flatten().copied().collect::<Vec<u8>>();
-    Image::new(image.width(), image.height(), image.data().chunks_exact(row).flat_map(turn).collect())
 }

@@ -14,4 +14,4 @@ mod network;
 pub use figures::Figures;
 pub use fit::{Answer, Epoch, Example, Fit, LEAST_PICTURES, read};
 pub use layout::mirrored as mirrored_cells;
-pub use look::{Channels, Seen, Trunk, mirrored};
+pub use look::{Channels, Seen, Trunk};

@@ -5,6 +5,7 @@ use super::look::{TAPS, Trunk};
 use crate::cells::Cells;
 use crate::engine::{Attribute, Network};
 use crate::error::Result;
+use crate::tasks::metadata::names_text;
 
 /// Name of the one output: 1 x (N * (M + 1)) scores, 0 to 1, the cells one after the other, background last in each.
 const OUTPUT: &str = "scores";
@@ -73,11 +74,10 @@ pub(super) fn onnx(trunk: &Trunk, head: &Head, cells: &Cells) -> Result<Vec<u8>>
     let shape = net.integers(&[1, (count * width) as i64]);
     let scores = net.node("Reshape", &[&scores, &shape], &[]);
 
-    let names: Vec<String> = cells.labels.iter().enumerate().map(|(i, n)| format!("{i}: {}", quoted(n))).collect();
     let [w, h] = trunk.size;
     let metadata = [
         ("task", "cells".to_string()),
-        ("names", format!("{{{}}}", names.join(", "))),
+        ("names", names_text(&cells.labels)),
         ("imgsz", format!("[{h}, {w}]")),
         ("stride", "32".into()),
         ("fit", "stretch".into()),
@@ -99,9 +99,4 @@ fn layer(net: &mut Network, value: &str, weights: &[f32], bias: &[f32]) -> Strin
     let bias = net.floats(&[1, bias.len()], bias);
     let product = net.node("MatMul", &[value, &weights], &[]);
     net.node("Add", &[&product, &bias], &[])
-}
-
-/// A text as Python writes it.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
 }

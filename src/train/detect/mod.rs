@@ -25,6 +25,7 @@ use crate::train::weights::{Gradients, Weights};
 use crate::train::{Epoch, internal};
 use head::{Head, Levels, MAPS, Scaling};
 use loss::Targets;
+use rayon::prelude::*;
 use std::collections::BTreeMap;
 use view::View;
 use window::Window;
@@ -43,6 +44,8 @@ pub const IOU: f32 = 0.5;
 /// Steps after which a head has learned some dozens of drawings, and passes that are too few or more than enough.
 const STEPS: usize = 2400;
 const EPOCHS: (usize, usize) = (20, 200);
+/// The least epochs to wait for a better one.
+const PATIENCE: usize = 20;
 /// Pictures that the scaling of the maps is taken from.
 const SCALED_BY: usize = 24;
 
@@ -70,7 +73,12 @@ impl Options {
     pub fn usual(count: usize, size: [u32; 2]) -> Self {
         let options = Options::default();
         let epochs = STEPS.div_ceil(options.steps(count, size).max(1)).clamp(EPOCHS.0, EPOCHS.1);
-        Options { epochs, patience: options.patience.max(epochs / 3), ..options }
+        Options { epochs, ..options }.patient()
+    }
+
+    /// With the usual patience for the epochs.
+    pub fn patient(self) -> Self {
+        Options { patience: (self.epochs / 3).max(PATIENCE), ..self }
     }
 
     /// Steps an epoch.
@@ -81,7 +89,7 @@ impl Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { epochs: 60, patience: 20, seed: 0, rate: 1.2e-2, decay: 0.05, width: 64, batch: 4 }
+        Options { epochs: 60, patience: PATIENCE, seed: 0, rate: 1.2e-2, decay: 0.05, width: 64, batch: 4 }
     }
 }
 
@@ -145,6 +153,17 @@ impl Trunk {
         format!("{} {}", self.model.info.sha256, self.model.info.outputs.pyramid.join(" "))
     }
 
+    /// How many numbers the maps of one look are.
+    pub fn values(&self) -> Result<usize> {
+        let [width, height] = self.input.size.map(|s| s as usize);
+        Ok(self
+            .session
+            .output_shapes(&[1, 3, height, width])?
+            .iter()
+            .map(|shape| shape.iter().product::<usize>())
+            .sum())
+    }
+
     /// What `view` of `image` gives: the maps of [`Sample::maps`].
     pub fn maps(&self, image: &Image, view: &View) -> Result<Vec<Tensor>> {
         self.session.run(&preprocess::normalise(&view.image(image, &self.input)?, &self.input)?)
@@ -160,6 +179,8 @@ pub struct Trainer {
     weights: Weights,
     head: Head,
     done: usize,
+    /// The last epoch that was better than all before it.
+    improved: usize,
     best: Option<Best>,
 }
 
@@ -207,7 +228,7 @@ impl Trainer {
         let mut weights = Weights::default();
         let mut random = fastrand::Rng::with_seed(options.seed);
         let head = Head::new(&mut weights, classes, channels, options.width, &mut random)?;
-        Ok(Trainer { options, size, classes, scaling, weights, head, done: 0, best: None })
+        Ok(Trainer { options, size, classes, scaling, weights, head, done: 0, improved: 0, best: None })
     }
 
     /// Epochs that are done.
@@ -217,8 +238,7 @@ impl Trainer {
 
     /// Whether there is nothing more to do: all epochs are done, or none was better for a while.
     pub fn finished(&self) -> bool {
-        let waited = self.best.as_ref().map_or(0, |b| self.done - b.epoch);
-        self.done >= self.options.epochs || waited >= self.options.patience
+        self.done >= self.options.epochs || self.done - self.improved >= self.options.patience
     }
 
     /// The number of the best epoch.
@@ -227,13 +247,8 @@ impl Trainer {
     }
 
     /// One pass over the `count` training pictures that `train` hands out, then a look at the `tested` ones of `test`.
-    /// `threads` work side by side; the result does not depend on their number.
-    pub fn epoch(
-        &mut self,
-        (count, train): (usize, Load),
-        (tested, test): (usize, Load),
-        threads: usize,
-    ) -> Result<Epoch> {
+    /// The result does not depend on the number of threads.
+    pub fn epoch(&mut self, (count, train): (usize, Load), (tested, test): (usize, Load)) -> Result<Epoch> {
         // The order depends on the epoch alone, so that a run that is taken up again goes on as it would have.
         let mut random = fastrand::Rng::with_seed(self.options.seed ^ (self.done as u64 + 1).wrapping_mul(0x9E37_79B9));
         let mut order: Vec<usize> = (0..count).collect();
@@ -244,16 +259,16 @@ impl Trainer {
         // As many pictures as fit into a step are open at a time, so that a step has pieces of several.
         for open in order.chunks(self.options.batch) {
             let load = |k: usize| train(open[k], Some(self.done));
-            let samples = in_order(open.len(), threads, load).into_iter().collect::<Result<Vec<_>>>()?;
+            let samples = in_order(open.len(), load)?;
             let pieces: Vec<(usize, Window)> = (0..open.len() * windows)
                 .map(|i| i % open.len())
                 .map(|k| Ok((k, Window::random(samples[k].size()?, &mut random))))
                 .collect::<Result<_>>()?;
             for batch in pieces.chunks(self.options.batch) {
-                let results = in_order(batch.len(), threads, |k| {
+                let results = in_order(batch.len(), |k| {
                     let (sample, window) = batch[k];
                     self.gradients(&window.of(&samples[sample])?, window.pixels())
-                });
+                })?;
                 let done = (self.done as f64 + step / steps) / self.options.epochs as f64;
                 total += self.learn(results, done, self.done as f64 * steps + step)?;
                 step += 1.0;
@@ -263,10 +278,15 @@ impl Trainer {
         // What is looked at, and kept, are the running means; learning goes on from the weights themselves.
         let (values, averages) = (self.weights.values()?, self.weights.averages()?);
         self.weights.set_values(&averages)?;
-        let metric = self.validate((tested, test), threads)?.figures.map50();
+        // As a state keeps it: a training that goes on must compare the same numbers.
+        let metric = f64::from(self.validate((tested, test))?.figures.map50() as f32);
         self.weights.set_values(&values)?;
-        // Of equals the later one has learned more, and small sets have many equals.
+        // Of equals the later one has learned more, and small sets have many equals. They are no progress, though, unless nothing
+        // has been found yet.
         let best = self.best.as_ref().is_none_or(|b| metric >= b.metric);
+        if metric == 0.0 || self.best.as_ref().is_none_or(|b| metric > b.metric) {
+            self.improved = self.done;
+        }
         if best {
             self.best = Some(Best { epoch: self.done, metric, values: averages });
         }
@@ -275,10 +295,9 @@ impl Trainer {
 
     /// A step by what was found for the pieces of a batch; `done` is the share of the training that is done, `step` the
     /// number of steps. Returns the loss.
-    fn learn(&mut self, results: Vec<Result<Found>>, done: f64, step: f64) -> Result<f64> {
+    fn learn(&mut self, results: Vec<Found>, done: f64, step: f64) -> Result<f64> {
         let (mut sum, mut loss, mut objects) = (Gradients::new(), 0.0, 0);
-        for result in results {
-            let found = result?;
+        for found in results {
             loss += found.loss;
             objects += found.objects;
             if sum.is_empty() {
@@ -306,7 +325,7 @@ impl Trainer {
     }
 
     /// What the weights as they are find in the `count` pictures of `load`.
-    pub fn validate(&self, (count, load): (usize, Load), threads: usize) -> Result<Validation> {
+    pub fn validate(&self, (count, load): (usize, Load)) -> Result<Validation> {
         // Doubtful ones count in average precision, as in Ultralytics' validation.
         let params = Params { conf: 0.001, iou: IOU, ..Params::default() };
         let one = |at: usize| {
@@ -317,8 +336,7 @@ impl Trainer {
             let found = nms(found, Overlap::Union, params.iou, false, params.max_det);
             Ok((sample.classes.into_iter().zip(sample.boxes).collect(), found))
         };
-        let (truth, found): (Vec<_>, Vec<_>) =
-            in_order(count, threads, one).into_iter().collect::<Result<Vec<_>>>()?.into_iter().unzip();
+        let (truth, found): (Vec<_>, Vec<_>) = in_order(count, one)?.into_iter().unzip();
         let mut validation = Validation { truth, found, figures: average_precision::figures(&[], 0) };
         validation.figures = average_precision::figures(&validation.judged(), self.classes);
         Ok(validation)
@@ -344,7 +362,8 @@ impl Trainer {
     pub fn state(&self) -> Result<BTreeMap<String, Tensor>> {
         let mut state = self.weights.state()?;
         let best = self.best.as_ref().map_or((0.0, 0.0), |b| (b.epoch as f32, b.metric as f32));
-        state.insert("progress".into(), Tensor::new(vec![3], vec![self.done as f32, best.0, best.1])?);
+        let progress = vec![self.done as f32, self.improved as f32, best.0, best.1];
+        state.insert("progress".into(), Tensor::new(vec![progress.len()], progress)?);
         for (name, value) in self.best.iter().flat_map(|b| &b.values) {
             state.insert(format!("best/{name}"), value.clone());
         }
@@ -357,10 +376,10 @@ impl Trainer {
     /// A state of another head.
     pub fn restore(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()> {
         self.weights.restore(state)?;
-        let Some(&[done, epoch, metric]) = state.get("progress").map(Tensor::data) else {
+        let Some(&[done, improved, epoch, metric]) = state.get("progress").map(Tensor::data) else {
             return Err(Error::Input("the state of a training lacks its progress".into()));
         };
-        self.done = done as usize;
+        (self.done, self.improved) = (done as usize, improved as usize);
         let values = state.iter().filter_map(|(n, v)| Some((n.strip_prefix("best/")?.to_string(), v.clone())));
         let values: BTreeMap<_, _> = values.collect();
         self.best = (!values.is_empty()).then_some(Best { epoch: epoch as usize, metric: f64::from(metric), values });
@@ -402,23 +421,8 @@ fn add(sum: &mut Gradients, more: &Gradients) {
     }
 }
 
-/// The results of `work` for the numbers below `count`, in their order, computed on `threads` threads.
-fn in_order<T: Send>(count: usize, threads: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
-    let next = std::sync::atomic::AtomicUsize::new(0);
-    let mut results: Vec<(usize, T)> = std::thread::scope(|scope| {
-        let one = || {
-            let mut own = Vec::new();
-            loop {
-                let at = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                if at >= count {
-                    return own;
-                }
-                own.push((at, work(at)));
-            }
-        };
-        let workers: Vec<_> = (0..threads.clamp(1, count.max(1))).map(|_| scope.spawn(one)).collect();
-        workers.into_iter().flat_map(|w| w.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
-    });
-    results.sort_by_key(|(at, _)| *at);
-    results.into_iter().map(|(_, result)| result).collect()
+/// The results of `work` for the numbers below `count`, in their order. On rayon's threads: gemm, under candle, uses them too, and
+/// threads beside them would be in its way.
+fn in_order<T: Send>(count: usize, work: impl Fn(usize) -> Result<T> + Sync + Send) -> Result<Vec<T>> {
+    (0..count).into_par_iter().with_max_len(1).map(work).collect()
 }

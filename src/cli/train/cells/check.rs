@@ -82,21 +82,24 @@ impl Faults {
     }
 }
 
-/// Pictures below `images` with the labels of their name below `labels`.
+/// Pictures below `images` with the labels of their name below `labels`: in the folder of the same name, or right there.
 pub fn read(images: &Path, labels: &Path, cells: &Cells) -> Result<(Vec<Labelled>, Faults)> {
-    let stem = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let is_text = |path: &Path| path.extension().is_some_and(|e| e.eq_ignore_ascii_case("txt"));
-    let mut texts: BTreeMap<String, PathBuf> =
-        pictures::files(labels, is_text)?.into_iter().map(|path| (stem(&path), path)).collect();
+    // The name with its folders below the root, without the ending.
+    let name = |root: &Path, path: &Path| path.strip_prefix(root).unwrap_or(path).with_extension("");
+    // Some labelling programs leave their list of classes beside the labels.
+    let is_text =
+        |path: &Path| path.extension().is_some_and(|e| e.eq_ignore_ascii_case("txt")) && !path.ends_with("classes.txt");
+    let mut texts: BTreeMap<PathBuf, PathBuf> =
+        pictures::files(labels, is_text)?.into_iter().map(|path| (name(labels, &path), path)).collect();
     let found = pictures::below(images)?;
     let mut faults = Faults::default();
     if found.is_empty() {
         faults.add(Fault::NoPictures, images.display().to_string());
     }
-    let mut taken: BTreeMap<String, PathBuf> = BTreeMap::new();
+    let mut taken: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
     let mut labelled = Vec::new();
     for picture in found {
-        let name = stem(&picture);
+        let name = name(images, &picture);
         if let Some(first) = taken.get(&name) {
             let message = format!("{} and {}: label files go by the name", first.display(), picture.display());
             faults.add(Fault::SameName, message);
@@ -106,9 +109,14 @@ pub fn read(images: &Path, labels: &Path, cells: &Cells) -> Result<(Vec<Labelled
         if let Err(error) = pictures::size(&picture) {
             faults.add(Fault::Unreadable, error.one_line());
         }
-        match texts.remove(&name) {
+        // Pictures in folders may have all their labels in one.
+        let flat = || texts.keys().find(|key| key.as_os_str() == name.file_name().unwrap_or_default()).cloned();
+        let key = if texts.contains_key(&name) { Some(name.clone()) } else { flat() };
+        match key.and_then(|key| texts.remove(&key)) {
             None => {
-                let expected = labels.join(format!("{name}.txt"));
+                let mut expected = labels.join(&name).into_os_string();
+                expected.push(".txt");
+                let expected = PathBuf::from(expected);
                 faults.add(Fault::NoLabels, format!("{}: expected {}", picture.display(), expected.display()));
             }
             Some(path) => {

@@ -1,29 +1,30 @@
 //! What the trunk says of the pictures, kept on disk between runs.
 
-use super::check::{Fault, Faults, Labelled};
-use crate::cli::batch;
+use super::check::Labelled;
 use crate::cli::train::store::Store;
+use crate::cli::{batch, output};
 use crate::error::Result;
 use crate::input::{self, Source};
 use crate::tensor::Tensor;
+use crate::train::augment::mirrored;
 use crate::train::cells::{Example, Seen, Trunk};
 use fastrand::Rng;
 
 /// The looks of each picture in `labelled`: as it is, mirrored where `mirror` says that makes sense, and `more` in other
-/// light. Those in `store` are not computed again. Also the hash of all pictures; pictures that cannot be decoded are
-/// added to `faults`.
+/// light. Those in `store` are not computed again. Pictures that cannot be decoded are told of and leave `labelled`. Also the
+/// hash of the others.
 pub fn look(
-    labelled: &[Labelled],
+    labelled: &mut Vec<Labelled>,
     trunk: &Trunk,
     about: &str,
     (mirror, more): (bool, usize),
     store: &Store,
     options: batch::Options,
-    faults: &mut Faults,
 ) -> Result<(Vec<Example>, String)> {
     let sources: Vec<Source> = labelled.iter().map(|l| Source::File(l.picture.clone())).collect();
     let mut examples = Vec::new();
     let mut all = String::new();
+    let mut readable = Vec::with_capacity(labelled.len());
     let work = |at: usize, source: &Source| {
         let bytes = source.read()?;
         let key = Store::key(&[about.as_bytes(), &bytes]);
@@ -42,7 +43,7 @@ pub fn look(
         for (i, turned) in turned.into_iter().enumerate() {
             let seen = match i {
                 0 => trunk.look(&image)?,
-                1 if turned => trunk.look(&crate::train::cells::mirrored(&image)?)?,
+                1 if turned => trunk.look(&mirrored(&image)?)?,
                 _ => trunk.look_anew(&image, turned, &mut rng)?,
             };
             looks.push((seen, turned));
@@ -52,15 +53,17 @@ pub fn look(
         Ok((key, looks))
     };
     batch::each_source(&sources, options, work, |at, result| {
-        match (result, labelled.get(at)) {
-            (Ok((key, looks)), Some(one)) => {
+        readable.push(result.is_ok());
+        match result {
+            Ok((key, looks)) => {
                 all += &key;
-                examples.push(Example { looks, bits: one.bits.clone() });
+                examples.push(Example { looks, bits: labelled[at].bits.clone() });
             }
-            (Err(error), _) => faults.add(Fault::Unreadable, error.one_line()),
-            _ => {}
+            Err(error) => output::note(&format!("warning: {}; left out", error.one_line())),
         }
         Ok(())
     })?;
+    let mut readable = readable.into_iter();
+    labelled.retain(|_| readable.next() == Some(true));
     Ok((examples, Store::key(&[all.as_bytes()])))
 }

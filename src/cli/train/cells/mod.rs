@@ -10,9 +10,10 @@ use crate::cli::train::progress::{Progress, other_run};
 use crate::cli::train::store::{Precision, Store};
 use crate::cli::{Outcome, output};
 use crate::error::{Error, Result};
+use crate::input::Source;
 use crate::models;
 use crate::report::training::{self, cells as report};
-use crate::train::cells::{Answer, Epoch, Figures, Fit, Trunk, mirrored_cells, read};
+use crate::train::cells::{Answer, Fit, Trunk, mirrored_cells, read};
 use check::{Faults, Labelled};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -34,6 +35,8 @@ pub struct Job {
     pub report: PathBuf,
     pub cache: Option<PathBuf>,
     pub size: [u32; 2],
+    /// Whether pictures may be mirrored where the cells are symmetric.
+    pub mirror: bool,
     pub epochs: usize,
     pub seed: u64,
     pub resume: bool,
@@ -45,10 +48,11 @@ pub struct Job {
 pub fn train(job: &Job) -> Result<Outcome> {
     let start = Instant::now();
     let cells = Cells::parse(&job.config.display().to_string(), &pictures::text(&job.config)?)?;
-    output::check_file(&job.out)?;
-    output::check_file(&job.report)?;
-    let (labelled, mut faults) = check::read(&job.images, &job.labels, &cells)?;
+    super::check_out(&job.out, &job.report, &[])?;
+    let (mut labelled, faults) = check::read(&job.images, &job.labels, &cells)?;
     stop_at(&faults)?;
+    let sources: Vec<Source> = labelled.iter().map(|one| Source::File(one.picture.clone())).collect();
+    super::check_out(&job.out, &job.report, &sources)?;
     let unseen = check::never_seen(&labelled, &cells);
     if !unseen.is_empty() {
         output::note(&format!("warning: no cell of any picture has the label {}", unseen.join(", ")));
@@ -59,11 +63,11 @@ pub fn train(job: &Job) -> Result<Outcome> {
         return Err(Error::model(TRUNK, "is not in this build"));
     };
     let trunk = Trunk::new(&model, &cells, job.size)?;
-    let mirror = mirrored_cells(&cells).is_some();
+    let mirror = job.mirror && mirrored_cells(&cells).is_some();
     let about = about(job, &cells, &model.bytes, mirror);
     let looks = (mirror, MORE_LOOKS);
-    let (examples, hash) = features::look(&labelled, &trunk, &about, looks, &store, job.options, &mut faults)?;
-    stop_at(&faults)?;
+    let all = labelled.len();
+    let (examples, hash) = features::look(&mut labelled, &trunk, &about, looks, &store, job.options)?;
 
     let mut fit = Fit::new(&trunk, &cells, &examples, job.epochs, job.seed)?;
     let about = whole_about(job, &about, &hash, &labelled);
@@ -81,21 +85,32 @@ pub fn train(job: &Job) -> Result<Outcome> {
     }
 
     let (figures, answers) = fit.finish()?;
-    output::write_file(&job.out, &fit.onnx()?)?;
-    let mistakes = mistakes(job, &cells, &labelled, &answers)?;
+    let network = fit.onnx()?;
+    let mistakes = mistakes(job, &cells, &labelled, &answers);
     let best = fit.best().map_or(0, |e| e.epoch);
     let facts = vec![
         ("pictures".to_string(), format!("{} ({} of them held back)", examples.len(), answers.len())),
         ("cells, labels".into(), format!("{}, {}", cells.areas.len(), cells.labels.len())),
         ("network".into(), format!("{TRUNK} at {}x{}", job.size[0], job.size[1])),
-        ("mirrored pictures".into(), if mirror { "yes" } else { "no: the cells are not symmetric" }.into()),
+        ("pictures that could not be read".into(), (all - examples.len()).to_string()),
+        ("mirrored pictures".into(), if mirror { "yes" } else { "no" }.into()),
         ("seed".into(), job.seed.to_string()),
         ("time".into(), format!("{:.0} s", start.elapsed().as_secs_f64())),
     ];
     let page = training::page(&report::training(&cells, fit.epochs(), best, &figures, facts, mistakes));
     output::write_file(&job.report, page.as_bytes())?;
+    output::write_file(&job.out, &network)?;
     store.finish();
-    finish(job, &cells, &figures, fit.best(), examples.len())
+    let done = report::Done {
+        files: [&job.out, &job.report].map(|file| file.display().to_string()),
+        cells: &cells,
+        figures: &figures,
+        epochs: (fit.epochs().len(), fit.best()),
+        pictures: examples.len(),
+        seconds: start.elapsed().as_secs_f64(),
+    };
+    output::line(&if job.json { report::record(&done)? } else { report::summary(&done) })?;
+    Ok(Outcome::Pass)
 }
 
 /// The table of faults and an error, if there are any.
@@ -111,7 +126,7 @@ fn stop_at(faults: &Faults) -> Result<()> {
 fn about(job: &Job, cells: &Cells, model: &[u8], mirror: bool) -> String {
     let model = models::sha256_hex(model);
     let looks = format!("looks {MORE_LOOKS} mirrored {mirror} size {:?}", job.size);
-    format!("{} {looks} {model} {}", env!("CARGO_PKG_VERSION"), cells.to_json())
+    format!("{looks} {model} {}", cells.to_json())
 }
 
 /// What a training depends on.
@@ -122,7 +137,7 @@ fn whole_about(job: &Job, about: &str, pictures: &str, labelled: &[Labelled]) ->
 }
 
 /// The pictures held back with most wrong bits, drawn.
-fn mistakes(job: &Job, cells: &Cells, labelled: &[Labelled], answers: &[Answer]) -> Result<Vec<training::Mistake>> {
+fn mistakes(job: &Job, cells: &Cells, labelled: &[Labelled], answers: &[Answer]) -> Vec<training::Mistake> {
     let mut wrong: Vec<(usize, &Labelled, Vec<bool>)> = Vec::new();
     for (one, scores) in answers.iter().filter_map(|a| Some((labelled.get(a.example)?, &a.scores))) {
         let given = read(scores, cells);
@@ -134,21 +149,13 @@ fn mistakes(job: &Job, cells: &Cells, labelled: &[Labelled], answers: &[Answer])
     wrong.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.picture.cmp(&b.1.picture)));
     wrong.truncate(MISTAKES);
     let drawn = |(_, one, given): (usize, &Labelled, Vec<bool>)| {
-        let image = crate::input::Source::File(one.picture.clone()).load(&job.options.limits)?;
+        let image = Source::File(one.picture.clone()).load(&job.options.limits)?;
         report::mistake(&name(&one.picture), &image, cells, &given, &one.bits)
     };
-    wrong.into_iter().map(drawn).collect()
+    // A picture that has gone meanwhile is no reason to lose the network.
+    wrong.into_iter().filter_map(|one| drawn(one).ok()).collect()
 }
 
 fn name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-fn finish(job: &Job, cells: &Cells, figures: &Figures, best: Option<Epoch>, pictures: usize) -> Result<Outcome> {
-    let out = job.out.display().to_string();
-    match job.json {
-        true => output::line(&report::record(&out, cells, figures, best, pictures)?)?,
-        false => output::line(&report::summary(&out, cells, figures, best))?,
-    }
-    Ok(Outcome::Pass)
 }
