@@ -160,16 +160,6 @@ impl Area {
         Rect::around(self.corners())
     }
 
-    /// Whether a point, in shares of the picture, lies inside (even-odd rule).
-    pub fn contains(&self, x: f32, y: f32) -> bool {
-        let points = self.corners();
-        let edges = points.iter().zip(points.iter().cycle().skip(1));
-        let crossed = |&(&(x1, y1), &(x2, y2)): &(&(f32, f32), &(f32, f32))| {
-            (y1 > y) != (y2 > y) && x < x1 + (y - y1) / (y2 - y1) * (x2 - x1)
-        };
-        edges.filter(crossed).count() % 2 == 1
-    }
-
     /// The share of `square`, itself in shares of the picture, that the area covers: 0 to 1, exact (Sutherland and Hodgman's
     /// clipping, then the shoelace formula).
     pub fn covers(&self, square: Rect) -> f32 {

@@ -1,5 +1,6 @@
 //! The flags of `hazard`, its files, and the webhook that runs beside the batch.
 
+use super::label::pictures::text;
 use super::output;
 use crate::cells::Cells;
 use crate::error::{Error, Result};
@@ -48,16 +49,12 @@ fn three(text: &str, least: f32) -> Result<[f32; 3], String> {
 
 /// The configuration in the file of `--config`.
 pub fn cells(file: &Path) -> Result<Cells> {
-    Cells::parse(&file.display().to_string(), &read(file)?)
+    Cells::parse(&file.display().to_string(), &text(file)?)
 }
 
 /// The rules in the file of `--zones`.
 pub fn zones(file: &Path, cells: &Cells) -> Result<Zones> {
-    Zones::parse(&file.display().to_string(), &read(file)?, cells)
-}
-
-fn read(file: &Path) -> Result<String> {
-    std::fs::read_to_string(file).map_err(|e| Error::io(file, "read", e))
+    Zones::parse(&file.display().to_string(), &text(file)?, cells)
 }
 
 /// After so many failures in a row a webhook is left alone for the rest of the run.

@@ -21,8 +21,6 @@ pub const INPUT: &str = "images";
 pub enum Attribute {
     /// A whole number.
     Int(i64),
-    /// A number.
-    Float(f32),
     /// Whole numbers.
     Ints(Vec<i64>),
     /// A word.
@@ -172,10 +170,6 @@ fn attribute(name: &str, value: &Attribute) -> AttributeProto {
         Attribute::Int(i) => {
             attribute.i = *i;
             AttributeType::Int
-        }
-        Attribute::Float(f) => {
-            attribute.f = *f;
-            AttributeType::Float
         }
         Attribute::Ints(list) => {
             attribute.ints = list.clone();

@@ -60,12 +60,12 @@ pub struct Wrong {
     pub there: Option<(usize, Rect)>,
 }
 
-/// The mistakes at a score of `confidence`, the surest first, then what was missed.
+/// The mistakes above a score of `confidence`, the surest first, then what was missed.
 pub fn wrongs(validation: &Validation, confidence: f32) -> Vec<Wrong> {
     let (mut wrong, mut missed) = (Vec::new(), Vec::new());
     for (picture, (truth, found)) in validation.truth.iter().zip(&validation.found).enumerate() {
         let mut free: Vec<bool> = vec![true; truth.len()];
-        for d in found.iter().filter(|d| d.score >= confidence) {
+        for d in found.iter().filter(|d| d.score > confidence) {
             let overlap = |i: &usize| truth[*i].1.iou(&d.rect);
             let places = (0..truth.len()).filter(|&i| free[i] && truth[i].1.iou(&d.rect) > SAME_PLACE);
             // An object of the class first, then the nearest.

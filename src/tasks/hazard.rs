@@ -4,11 +4,11 @@ use crate::cells::Cells;
 use crate::engine::{self, Description, Session};
 use crate::error::{Error, Result};
 use crate::image::Image;
-use crate::models::manifest::{Colour, Fit, InputSpec, Layout, ModelInfo, OutputSpec, Resample};
-use crate::models::{self, Found, Model};
+use crate::models::manifest::{Colour, Fit, InputSpec, Resample};
+use crate::models::{self, Found};
 use crate::preprocess;
+use crate::tasks::metadata::{self, Usual};
 use crate::tasks::timed;
-use std::borrow::Cow;
 
 /// What networks for this are called in descriptions and metadata.
 const TASK: &str = "cells";
@@ -62,8 +62,8 @@ impl Hazard {
                 if let Some(task) = described.metadata.get("task").filter(|t| *t != TASK) {
                     return Err(unknown(name, &described, &format!("it is made for {task:?}")));
                 }
-                let info = bare(name, &described)?;
-                (Model { info, bytes: Cow::Owned(bytes) }, described)
+                let input = bare(&described).map_err(|why| unknown(name, &described, &why))?;
+                (metadata::model(name, TASK, bytes, input), described)
             }
         };
         let id = model.info.id.clone();
@@ -189,66 +189,18 @@ fn difference(own: &Cells, given: &Cells) -> Option<String> {
     differ.map(|at| format!("cell {} lies elsewhere", at + 1))
 }
 
-/// The description of a file without one: from its metadata where it is ours, else YOLIC's published convention.
-fn bare(name: &str, described: &Description) -> Result<ModelInfo> {
-    let wrong = |why: &str| unknown(name, described, why);
-    let [value] = &described.inputs[..] else { return Err(wrong("it does not have one input")) };
-    let &[batch, channels, height, width] = &value.shape[..] else {
-        return Err(wrong("its input does not have four axes"));
-    };
-    if value.kind != "float" {
-        return Err(wrong("its input is not of type float"));
-    }
-    if channels.is_some_and(|c| c != 3) {
-        return Err(wrong("its input is not a colour picture of 3 channels"));
-    }
-    if batch.is_some_and(|b| b != 1) {
-        return Err(wrong("it is made for batches; export it with a batch of 1"));
-    }
-    // Networks of ours say what they are for.
+/// How a file without a description wants its pictures: as its metadata says where it is ours, else as YOLIC published it.
+fn bare(described: &Description) -> Result<InputSpec, String> {
+    // Networks of ours say what they are for. The published scripts resize as OpenCV does.
     let ours = described.metadata.contains_key("task");
-    let noted: Vec<u32> = described.metadata.get("imgsz").map_or_else(Vec::new, |text| {
-        text.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse().ok()).collect()
-    });
-    // [height, width], as Ultralytics notes it.
-    let open = match noted[..] {
-        [h, w] => [w, h],
-        [side] => [side, side],
-        _ => [USUAL_SIDE, USUAL_SIDE],
-    };
-    let side = |fixed: Option<usize>, open: u32| fixed.and_then(|s| u32::try_from(s).ok()).unwrap_or(open);
-    let size = [side(width, open[0]), side(height, open[1])];
-    if size.iter().any(|s| !(8..=4096).contains(s)) {
-        return Err(wrong("its input is not 8 to 4096 pixels wide and high"));
+    let (colour, resample) = if ours { (Colour::Rgb, Resample::Area) } else { (Colour::Bgr, Resample::Bilinear) };
+    let usual = Usual { fit: Fit::Stretch, open: Fit::Stretch, side: USUAL_SIDE, resample };
+    let input = metadata::input(described, &usual)?;
+    match input.fit {
+        // Cells lie in shares of the whole picture.
+        Fit::Stretch => Ok(InputSpec { colour, multiple: 1, ..input }),
+        _ => Err("its metadata says another fit than stretch".into()),
     }
-    let fit = match described.metadata.get("fit").map(String::as_str) {
-        None | Some("stretch") => Fit::Stretch,
-        Some(other) => return Err(wrong(&format!("its metadata has fit = {other:?}, expected \"stretch\""))),
-    };
-    let input = InputSpec {
-        size,
-        multiple: 1,
-        layout: Layout::Nchw,
-        colour: if ours { Colour::Rgb } else { Colour::Bgr },
-        fit,
-        // OpenCV's resize in the published scripts.
-        resample: if ours { Resample::Area } else { Resample::Bilinear },
-        pad: 0,
-        mean: [0.0; 3],
-        std: [255.0; 3],
-    };
-    Ok(ModelInfo {
-        id: name.to_string(),
-        task: TASK.into(),
-        description: String::new(),
-        file: name.to_string(),
-        sha256: String::new(),
-        licence: String::new(),
-        source: String::new(),
-        input,
-        outputs: OutputSpec::default(),
-        labels: Vec::new(),
-    })
 }
 
 /// What networks for cells look like, and what was found.

@@ -31,7 +31,8 @@ pub struct TrainDetect {
     /// end after so many passes without a better one (default: a third of them, at least 20)
     #[argh(option)]
     patience: Option<usize>,
-    /// longer side of the network's input in pixels (default: so that most objects have 48; 640 to 2048)
+    /// longer side of the network's input in pixels, rounded to a multiple of 32 (default: so that most objects have 48; 640 to
+    /// 2048)
     #[argh(option)]
     size: Option<u32>,
     /// what is done to pictures: none, light (size, place, light), full (mirrored too) or turned (by quarters too; default for
@@ -104,7 +105,7 @@ impl TrainDetect {
         let mut trainer = Trainer::new(settings.clone(), data.classes.len(), trunk.size(), learned.0, learned.1)?;
         let mark = state::mark(&data, &settings, &samples);
         let mut epochs = Vec::new();
-        if let Some((values, note)) = store.state().filter(|_| self.resume) {
+        if let Some((values, note)) = store.state(self.resume) {
             epochs = state::epochs(&note, &mark).ok_or_else(|| other_run(store.folder()))?;
             trainer.restore(&values)?;
         }

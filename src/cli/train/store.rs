@@ -88,9 +88,17 @@ impl Store {
         output::write_file(&self.file(key), &encode(named, self.precision, "")?)
     }
 
-    /// The state that a training left, with its note.
-    pub fn state(&self) -> Option<(BTreeMap<String, Tensor>, String)> {
-        decode(&std::fs::read(&self.state).ok()?)
+    /// The state that a training left, with its note, if it is to be resumed. That there is none is told.
+    pub fn state(&self, resume: bool) -> Option<(BTreeMap<String, Tensor>, String)> {
+        if !resume {
+            return None;
+        }
+        let state = std::fs::read(&self.state).ok().and_then(|bytes| decode(&bytes));
+        if state.is_none() {
+            let folder = self.folder.display();
+            output::note(&format!("{folder}: no training to resume was left there; it begins with the first epoch"));
+        }
+        state
     }
 
     /// Keeps the state of a training with a note on what it belongs to.
@@ -173,7 +181,7 @@ mod tests {
 
         let state = BTreeMap::from([("w".to_string(), Tensor::new(vec![1], vec![0.1]).unwrap())]);
         store.put_state(&state, "seed 1").unwrap();
-        assert_eq!(store.state().unwrap(), (state, "seed 1".to_string()));
+        assert_eq!(store.state(true).unwrap(), (state, "seed 1".to_string()));
         let work = store.folder().to_path_buf();
         store.finish();
         assert!(!work.exists());

@@ -71,7 +71,7 @@ pub fn train(job: &Job) -> Result<Outcome> {
 
     let mut fit = Fit::new(&trunk, &cells, &examples, job.epochs, job.seed)?;
     let about = whole_about(job, &about, &hash, &labelled);
-    if let Some((state, note)) = store.state().filter(|_| job.resume) {
+    if let Some((state, note)) = store.state(job.resume) {
         if note != about {
             return Err(other_run(store.folder()));
         }
