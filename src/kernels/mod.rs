@@ -1,4 +1,5 @@
-//! Inner loops written once per instruction set; the only place with `unsafe`.
+//! Inner loops written once per instruction set, and the memory under all; the only place with `unsafe`.
 
 pub mod hamming;
 pub mod isa;
+pub mod memory;

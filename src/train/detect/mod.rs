@@ -42,7 +42,7 @@ const PAD: u8 = 114;
 /// object each, and not all of them place it well; FCOS (Tian et al. 2019) has 0.6.
 pub const IOU: f32 = 0.5;
 /// Steps after which a head has learned some dozens of drawings, and passes that are too few or more than enough.
-const STEPS: usize = 2400;
+const STEPS: usize = 3000;
 const EPOCHS: (usize, usize) = (20, 200);
 /// The least epochs to wait for a better one.
 const PATIENCE: usize = 20;
