@@ -198,6 +198,45 @@ fn a_training_goes_on_where_it_was_cut_off() {
     assert!(!folder.path().join("cut.onnx.work").exists());
 }
 
+/// Two trainings of one class side by side in a folder of features: each has its own state, and the second nothing to look at.
+#[test]
+fn trainings_share_their_features() {
+    let folder = temp();
+    let set = folder.path().join("set");
+    fs::create_dir_all(set.join("images/train")).unwrap();
+    fs::create_dir_all(set.join("labels/train")).unwrap();
+    fs::write(set.join("data.yaml"), "train: images/train\nnames: [fan]\n").unwrap();
+    let fans = &symbols()[3..];
+    for seed in 0..4 {
+        let (picture, truth) = sheet(seed, fans);
+        picture.save(set.join(format!("images/train/{seed}.png"))).unwrap();
+        let line = |(_, [x1, y1, x2, y2]): &(String, [f64; 4])| {
+            let (w, h) = (f64::from(SHEET.0), f64::from(SHEET.1));
+            format!("0 {} {} {} {}\n", (x1 + x2) / 2.0 / w, (y1 + y2) / 2.0 / h, (x2 - x1) / w, (y2 - y1) / h)
+        };
+        fs::write(set.join(format!("labels/train/{seed}.txt")), truth.iter().map(line).collect::<String>()).unwrap();
+    }
+    let (set, cache) = (set.display().to_string(), at(&folder, "cache"));
+    let train = |out: &str, more: &[&str]| {
+        let all = ["train", "detect", &set, "--quiet", "--json", "--size", "320", "--epochs", "3", "--cache", &cache];
+        run(all.into_iter().chain(["--out", out]).chain(more.iter().copied()))
+    };
+    let (first, second) = (at(&folder, "first.onnx"), at(&folder, "second.onnx"));
+    let out = train(&first, &[]);
+    out.assert_quiet(0);
+    let kept = names(&cache);
+    let again = train(&second, &["--resume"]);
+    assert_eq!(again.code, Some(0), "{again:?}");
+    assert!(again.stderr.contains("no training to resume") && again.stderr.lines().count() == 1, "{again:?}");
+    assert_eq!(names(&cache), kept);
+    assert_eq!(fs::read(&first).unwrap(), fs::read(&second).unwrap());
+    let found =
+        run(["detect", "--json", "--quiet", "--conf", "0.01", "--model", &first, &at(&set, "images/train/0.png")]);
+    assert_eq!(found.code, Some(0), "{found:?}");
+    let labels = found.record()["detections"].as_array().unwrap().clone();
+    assert!(labels.iter().all(|d| d["label"] == "fan"), "{labels:?}");
+}
+
 #[test]
 fn bad_data_sets_are_told_before_training() {
     let folder = temp();
