@@ -9,8 +9,8 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Blocks of this many bytes or more are kept.
-const LARGE: usize = 1 << 19;
+/// Blocks of this many bytes or more are kept: smaller ones the system's allocator keeps too, for as long as it seems right to it.
+const LARGE: usize = 1 << 24;
 /// Blocks are whole multiples of this.
 const GRAIN: usize = 1 << 16;
 /// How many are kept at most.
@@ -241,6 +241,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Enough to be kept.
+    const MANY: usize = LARGE + 1000;
+
     fn layout(size: usize) -> Layout {
         Layout::from_size_align(size, 16).unwrap()
     }
@@ -250,17 +253,17 @@ mod tests {
         let memory = Memory::new();
         // SAFETY: blocks are used and freed as they were allocated.
         unsafe {
-            let (a, b) = (memory.alloc(layout(3_000_000)), memory.alloc(layout(2_000_000)));
-            a.write_bytes(7, 3_000_000);
-            memory.dealloc(a, layout(3_000_000));
+            let (a, b) = (memory.alloc(layout(3 * MANY)), memory.alloc(layout(2 * MANY)));
+            a.write_bytes(7, 3 * MANY);
+            memory.dealloc(a, layout(3 * MANY));
             // Of about its size, and cleared where that is asked for.
-            assert_eq!(memory.alloc_zeroed(layout(2_500_000)), a);
-            assert!(std::slice::from_raw_parts(a, 2_500_000).iter().all(|v| *v == 0));
-            memory.dealloc(a, layout(2_500_000));
+            assert_eq!(memory.alloc_zeroed(layout(5 * MANY / 2)), a);
+            assert!(std::slice::from_raw_parts(a, 5 * MANY / 2).iter().all(|v| *v == 0));
+            memory.dealloc(a, layout(5 * MANY / 2));
             // One much smaller, or larger, is another block.
-            let (c, d) = (memory.alloc(layout(1_000_000)), memory.alloc(layout(4_000_000)));
+            let (c, d) = (memory.alloc(layout(MANY)), memory.alloc(layout(4 * MANY)));
             assert!(![c, d].contains(&a) && ![c, d].contains(&b));
-            for (pointer, size) in [(b, 2_000_000), (c, 1_000_000), (d, 4_000_000)] {
+            for (pointer, size) in [(b, 2 * MANY), (c, MANY), (d, 4 * MANY)] {
                 memory.dealloc(pointer, layout(size));
             }
             assert_eq!(memory.shelf().used, 0);
@@ -271,7 +274,7 @@ mod tests {
         /// Whatever is taken and given back in whatever order: no block is handed out twice, contents stay, bounds hold.
         #[test]
         fn blocks_are_their_owners_alone(
-            steps in prop::collection::vec((any::<bool>(), 400_000usize..4_000_000, any::<u8>()), 1..60),
+            steps in prop::collection::vec((any::<bool>(), LARGE / 2..4 * MANY, any::<u8>()), 1..60),
         ) {
             let memory = Memory::new();
             let mut held: Vec<(*mut u8, usize, u8)> = Vec::new();
