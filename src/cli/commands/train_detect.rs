@@ -35,8 +35,8 @@ pub struct TrainDetect {
     /// 2048)
     #[argh(option)]
     size: Option<u32>,
-    /// what is done to pictures: none, light (size, place, light), full (mirrored too) or turned (by quarters too; default for
-    /// drawings, full for photographs)
+    /// what is done to pictures: none, light (size, place, light), full (mirrored too; default for photographs), turned (by
+    /// quarters too) or pasted (objects of other pictures in free places too; default for drawings)
     #[argh(option)]
     augment: Option<Augment>,
     /// id of the embedded model to build on (default: the first embedded)
@@ -90,7 +90,7 @@ impl TrainDetect {
         let augment = self.augment.map_or_else(|| data.usual_augment(&options.limits), Ok)?;
         let store = Store::open(self.cache.as_deref(), &self.out, Precision::Half)?;
         let trunk = Trunk::new(&model, data.input_size(self.size))?;
-        let samples = Samples::new(&trunk, augment, &store, self.seed, options.limits);
+        let samples = Samples::new(&trunk, augment, &store, self.seed, options.limits).with_cuttings(&data)?;
         samples.fill(&data, options)?;
 
         let views = samples.views(data.train.len()) + 1;

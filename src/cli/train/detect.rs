@@ -13,6 +13,7 @@ use crate::input::{self, Limits, Source};
 use crate::models::Model;
 use crate::report::labels;
 use crate::tasks::metadata::names_text;
+use crate::train::detect::paste::{self, Cutting, Placed};
 use crate::train::detect::view::{Augment, View};
 use crate::train::detect::{IOU, MULTIPLE, Sample, Trunk};
 use std::path::Path;
@@ -24,6 +25,10 @@ const VIEWED: u64 = 600_000_000;
 const TOLD_OF: usize = 2_000_000_000;
 /// The most views of one picture, itself among them.
 const MOST_VIEWS: usize = 8;
+/// Objects of a class from which on further pictures give none to be set into looks at others.
+const CUTTINGS: usize = 40;
+/// How many times as many objects as pictures have of their own are set into a look.
+const PASTED: usize = 2;
 /// Pictures that tell whether a data set is one of drawings.
 const LOOKED_AT: usize = 8;
 /// The share of a drawing that is paper.
@@ -151,12 +156,12 @@ impl Data {
         Ok(Data { classes, train, val, notes })
     }
 
-    /// What is done to pictures of this kind: drawings may be turned.
+    /// What is done to pictures of this kind: drawings may be turned, and more be drawn on them.
     pub fn usual_augment(&self, limits: &Limits) -> Result<Augment> {
         let some = self.train.iter().step_by(self.train.len().div_ceil(LOOKED_AT));
         let drawn = some.map(|p| Ok(is_drawing(&p.load(limits)?))).collect::<Result<Vec<bool>>>()?;
         let most = 2 * drawn.iter().filter(|d| **d).count() > drawn.len();
-        Ok(if most { Augment::Turned } else { Augment::Full })
+        Ok(if most { Augment::Pasted } else { Augment::Full })
     }
 
     /// Width and height of an input that suits the pictures: their shape, and so large that most objects can be told apart.
@@ -185,7 +190,7 @@ impl Data {
 }
 
 /// Whether a picture is a drawing: most of it is paper, one light grey. Pictures of light lines on dark ground are no drawings
-/// here; they may be called so with `--augment turned`.
+/// here; with `--augment turned` they are turned as well.
 fn is_drawing(image: &Image) -> bool {
     let mut counts = [0u32; 256];
     for pixel in image.data().chunks_exact(3) {
@@ -213,6 +218,10 @@ pub struct Samples<'a> {
     pub seed: u64,
     /// Bounds on the pictures.
     pub limits: Limits,
+    /// Objects that are set into looks at other pictures, by class, how many into each, and what names them all.
+    cuttings: Vec<Cutting>,
+    pasted: usize,
+    origin: String,
 }
 
 impl<'a> Samples<'a> {
@@ -220,7 +229,39 @@ impl<'a> Samples<'a> {
     pub fn new(trunk: &'a Trunk, augment: Augment, store: &'a Store, seed: u64, limits: Limits) -> Self {
         let [width, height] = trunk.size();
         let key = format!("{} {width}x{height} {} {seed}", trunk.identity(), augment.name());
-        Samples { trunk, augment, store, key, seed, limits }
+        Samples { trunk, augment, store, key, seed, limits, cuttings: Vec::new(), pasted: 0, origin: String::new() }
+    }
+
+    /// With objects of the training pictures of `data` to be set into looks at others, if the augmentation is one that does so.
+    pub fn with_cuttings(mut self, data: &Data) -> Result<Self> {
+        if self.augment != Augment::Pasted {
+            return Ok(self);
+        }
+        let mut counts = vec![0; data.classes.len()];
+        let mut origin = String::new();
+        for photo in &data.train {
+            let boxes: Vec<(usize, Rect)> =
+                photo.picture.objects.iter().map(|o| (o.class, photo.rect(o.outline.rect()))).collect();
+            let alone = |(class, rect): &&(usize, Rect)| {
+                counts[*class] < CUTTINGS && boxes.iter().filter(|(_, b)| b.intersect(rect).area() > 0.0).count() == 1
+            };
+            let wanted: Vec<&(usize, Rect)> = boxes.iter().filter(alone).collect();
+            if wanted.is_empty() {
+                continue;
+            }
+            let image = photo.load(&self.limits)?;
+            let gain = self.plain(photo).gain();
+            for (class, rect) in wanted {
+                counts[*class] += 1;
+                self.cuttings.extend(Cutting::new(&image, rect, *class, gain)?);
+                origin += &format!("{} {class} {rect:?}\n", photo.hash);
+            }
+        }
+        self.cuttings.sort_by_key(|c| c.class);
+        let objects: usize = data.train.iter().map(|p| p.picture.objects.len()).sum();
+        self.pasted = (PASTED * objects).div_ceil(data.train.len().max(1));
+        self.origin = crate::models::sha256_hex(origin.as_bytes());
+        Ok(self)
     }
 
     /// The number of views of one of `count` pictures besides itself.
@@ -235,12 +276,25 @@ impl<'a> Samples<'a> {
         let (look, key) = self.look(photo, view);
         let maps = match self.store.get(&key) {
             Some(maps) => maps,
-            None => self.compute(photo, &look, &key)?,
+            None => self.compute(photo, view)?,
         };
         let objects = photo.picture.objects.iter();
         let seen = objects.filter_map(|o| Some((o.class, look.rect(&photo.rect(o.outline.rect()))?)));
-        let (classes, boxes) = seen.unzip();
+        let more = self.more(photo, view);
+        let (classes, boxes) = seen.chain(more.iter().map(|m| (m.class(), m.rect()))).unzip();
         Ok(Sample { maps, boxes, classes })
+    }
+
+    /// What is set into a view of a picture: nothing into the picture as it is.
+    fn more(&self, photo: &Photo, view: usize) -> Vec<Placed<'_>> {
+        if view == 0 || self.cuttings.is_empty() {
+            return Vec::new();
+        }
+        let (look, key) = self.look(photo, view);
+        // What is cut off at the border takes its place as well.
+        let outlines = photo.picture.objects.iter().map(|o| photo.rect(o.outline.rect()));
+        let taken = outlines.filter_map(|r| look.visible(&r)).collect();
+        paste::place(&self.cuttings, self.pasted, &look, taken, &mut fastrand::Rng::with_seed(!self.digits(&key)))
     }
 
     /// How the picture is seen as it is.
@@ -249,25 +303,34 @@ impl<'a> Samples<'a> {
     }
 
     fn look(&self, photo: &Photo, view: usize) -> (View, String) {
-        let key = Store::key(&[photo.hash.as_bytes(), self.key.as_bytes(), &view.to_le_bytes()]);
+        let key = |origin: &str| {
+            Store::key(&[photo.hash.as_bytes(), self.key.as_bytes(), &view.to_le_bytes(), origin.as_bytes()])
+        };
         if view == 0 {
-            return (self.plain(photo), key);
+            return (self.plain(photo), key(""));
         }
         // By the picture itself, so that another order of the files changes nothing.
-        let digits = |hex: &str| self.seed ^ u64::from_str_radix(&hex[..16], 16).unwrap_or_default();
-        let mut random = fastrand::Rng::with_seed(digits(&key));
-        let pose = (view, digits(&photo.hash));
+        let key = key(&self.origin);
+        let mut random = fastrand::Rng::with_seed(self.digits(&key));
+        let pose = (view, self.digits(&photo.hash));
         (View::random(photo.picture.size, self.trunk.size(), self.augment, pose, &mut random), key)
     }
 
-    fn compute(&self, photo: &Photo, look: &View, key: &str) -> Result<Vec<crate::Tensor>> {
+    /// A number of the seed and the first digits of a hash.
+    fn digits(&self, hex: &str) -> u64 {
+        self.seed ^ u64::from_str_radix(&hex[..16], 16).unwrap_or_default()
+    }
+
+    /// The maps of a view, which are kept.
+    fn compute(&self, photo: &Photo, view: usize) -> Result<Vec<crate::Tensor>> {
+        let (look, key) = self.look(photo, view);
         let source = Source::File(photo.place.source.clone());
         let image = source.load(&self.limits)?;
         if (image.width(), image.height()) != photo.picture.size {
             return Err(Error::Input(format!("{}: it changed during the training", source.name())));
         }
-        let maps = self.trunk.maps(&image, look)?;
-        self.store.put(key, &maps)?;
+        let maps = self.trunk.maps(&image, &look, &self.more(photo, view))?;
+        self.store.put(&key, &maps)?;
         Ok(maps)
     }
 
@@ -292,8 +355,7 @@ impl<'a> Samples<'a> {
             options.threads,
             |at| {
                 let (photo, view) = open[at];
-                let (look, key) = self.look(photo, view);
-                self.compute(photo, &look, &key).map(|_| ())
+                self.compute(photo, view).map(|_| ())
             },
             |event| {
                 if let Event::Done(_, result) = event {

@@ -6,6 +6,7 @@
 mod depthwise;
 mod head;
 mod loss;
+pub mod paste;
 pub mod view;
 mod window;
 
@@ -25,6 +26,7 @@ use crate::train::weights::{Gradients, Weights};
 use crate::train::{Epoch, internal};
 use head::{Head, Levels, MAPS, Scaling};
 use loss::Targets;
+use paste::Placed;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use view::View;
@@ -42,7 +44,7 @@ const PAD: u8 = 114;
 /// object each, and not all of them place it well; FCOS (Tian et al. 2019) has 0.6.
 pub const IOU: f32 = 0.5;
 /// Steps after which a head has learned some dozens of drawings, and passes that are too few or more than enough.
-const STEPS: usize = 3000;
+const STEPS: usize = 2500;
 const EPOCHS: (usize, usize) = (20, 200);
 /// The least epochs to wait for a better one.
 const PATIENCE: usize = 20;
@@ -164,9 +166,11 @@ impl Trunk {
             .sum())
     }
 
-    /// What `view` of `image` gives: the maps of [`Sample::maps`].
-    pub fn maps(&self, image: &Image, view: &View) -> Result<Vec<Tensor>> {
-        self.session.run(&preprocess::normalise(&view.image(image, &self.input)?, &self.input)?)
+    /// What `view` of `image` gives with `more` objects set into it: the maps of [`Sample::maps`].
+    pub fn maps(&self, image: &Image, view: &View, more: &[Placed]) -> Result<Vec<Tensor>> {
+        let mut look = view.image(image, &self.input)?;
+        more.iter().try_for_each(|object| object.draw(&mut look))?;
+        self.session.run(&preprocess::normalise(&look, &self.input)?)
     }
 }
 

@@ -18,8 +18,10 @@ pub enum Augment {
     Light,
     /// Mirrored left to right too: wrong where left and right differ, as with texts.
     Full,
-    /// Turned by quarters too: for drawings and for what is seen from above.
+    /// Turned by quarters too: for what is seen from above, and for light lines on dark ground.
     Turned,
+    /// With objects of other pictures set into free places too: for dark lines on paper.
+    Pasted,
 }
 
 impl Augment {
@@ -30,16 +32,19 @@ impl Augment {
             Augment::Light => "light",
             Augment::Full => "full",
             Augment::Turned => "turned",
+            Augment::Pasted => "pasted",
         }
     }
 
     /// The ways that a picture may be turned and mirrored, the one that it is in first.
-    fn poses(self) -> Vec<(Orientation, bool)> {
+    pub(super) fn poses(self) -> Vec<(Orientation, bool)> {
         let plain = (Orientation::NoTransforms, false);
         match self {
             Augment::None | Augment::Light => vec![plain],
             Augment::Full => vec![plain, (plain.0, true)],
-            Augment::Turned => [false, true].into_iter().flat_map(|m| TURNS.map(|turn| (turn, m))).collect(),
+            Augment::Turned | Augment::Pasted => {
+                [false, true].into_iter().flat_map(|m| TURNS.map(|turn| (turn, m))).collect()
+            }
         }
     }
 }
@@ -48,10 +53,10 @@ impl FromStr for Augment {
     type Err = String;
 
     fn from_str(text: &str) -> std::result::Result<Self, String> {
-        [Augment::None, Augment::Light, Augment::Full, Augment::Turned]
+        [Augment::None, Augment::Light, Augment::Full, Augment::Turned, Augment::Pasted]
             .into_iter()
             .find(|a| a.name() == text)
-            .ok_or_else(|| format!("{text:?} is none of none, light, full, turned"))
+            .ok_or_else(|| format!("{text:?} is none of none, light, full, turned, pasted"))
     }
 }
 
@@ -165,6 +170,18 @@ impl View {
         }))
     }
 
+    /// Input pixels a pixel of the picture.
+    pub fn gain(&self) -> f32 {
+        self.placement.scale_x
+    }
+
+    /// Where the picture lies in the input: left, top, width, height.
+    pub fn inside(&self) -> (u32, u32, u32, u32) {
+        let (left, top) = (self.placement.pad_left as u32, self.placement.pad_top as u32);
+        let left = if self.mirrored { self.input[0] - left - self.inner.0 } else { left };
+        (left, top, self.inner.0, self.inner.1)
+    }
+
     /// A box in input pixels of a [`View::plain`] as one in the picture's.
     pub fn to_source(&self, rect: &Rect) -> Rect {
         self.placement.to_source(rect).moved(self.part.0 as f32, self.part.1 as f32)
@@ -172,14 +189,23 @@ impl View {
 
     /// A box of the picture in input pixels; none if too little of it is seen.
     pub fn rect(&self, rect: &Rect) -> Option<Rect> {
-        let moved = rect.moved(-(self.part.0 as f32), -(self.part.1 as f32));
-        let seen = moved.clip(self.part.2, self.part.3);
-        if seen.area() <= 0.0 || seen.area() < LEFT * rect.area() {
-            return None;
-        }
+        let seen = self.seen(rect);
+        (seen.area() >= LEFT * rect.area()).then(|| self.visible(rect))?
+    }
+
+    /// What is seen of a box of the picture, in input pixels.
+    pub fn visible(&self, rect: &Rect) -> Option<Rect> {
+        let seen = self.seen(rect);
         let placed = self.placement.to_input(&self.turned(&seen));
         let width = self.input[0] as f32;
-        Some(if self.mirrored { Rect { x1: width - placed.x2, x2: width - placed.x1, ..placed } } else { placed })
+        let placed =
+            if self.mirrored { Rect { x1: width - placed.x2, x2: width - placed.x1, ..placed } } else { placed };
+        (seen.area() > 0.0).then_some(placed)
+    }
+
+    /// What is seen of a box of the picture, in pixels of the part.
+    fn seen(&self, rect: &Rect) -> Rect {
+        rect.moved(-(self.part.0 as f32), -(self.part.1 as f32)).clip(self.part.2, self.part.3)
     }
 }
 
