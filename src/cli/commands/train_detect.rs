@@ -1,7 +1,8 @@
 //! `ocellus train detect`
 
-use crate::cli::train::detect::{Data, Samples, check_out, facts, metadata, state};
+use crate::cli::train::detect::{Data, check_out, facts, metadata, state};
 use crate::cli::train::progress::{Progress, other_run};
+use crate::cli::train::samples::Samples;
 use crate::cli::train::store::{Precision, Store};
 use crate::cli::{Outcome, batch, output, train};
 use crate::error::{Error, Result};
@@ -36,7 +37,8 @@ pub struct TrainDetect {
     #[argh(option)]
     size: Option<u32>,
     /// what is done to pictures: none, light (size, place, light), full (mirrored too; default for photographs), turned (by
-    /// quarters too) or pasted (objects of other pictures in free places too; default for drawings)
+    /// quarters too) or copy-paste (more objects of the pictures set beside them too; default for drawings: dark lines on light
+    /// paper)
     #[argh(option)]
     augment: Option<Augment>,
     /// id of the embedded model to build on (default: the first embedded)
@@ -90,7 +92,8 @@ impl TrainDetect {
         let augment = self.augment.map_or_else(|| data.usual_augment(&options.limits), Ok)?;
         let store = Store::open(self.cache.as_deref(), &self.out, Precision::Half)?;
         let trunk = Trunk::new(&model, data.input_size(self.size))?;
-        let samples = Samples::new(&trunk, augment, &store, self.seed, options.limits).with_cuttings(&data)?;
+        let samples = Samples::new(&trunk, augment, &store, self.seed, options.limits);
+        let samples = samples.with_cuttings(&data, options)?;
         samples.fill(&data, options)?;
 
         let views = samples.views(data.train.len()) + 1;

@@ -1,7 +1,8 @@
 //! `ocellus train detect`: from a YOLO data set to samples, and what a training keeps on disk.
 
+use super::samples::Samples;
 use super::store::Store;
-use crate::cli::batch::{self, Event, Options};
+use crate::cli::batch::Options;
 use crate::cli::label::{Place, checking, folder};
 use crate::cli::output;
 use crate::dataset::check::Kind;
@@ -13,22 +14,10 @@ use crate::input::{self, Limits, Source};
 use crate::models::Model;
 use crate::report::labels;
 use crate::tasks::metadata::names_text;
-use crate::train::detect::paste::{self, Cutting, Placed};
-use crate::train::detect::view::{Augment, View};
-use crate::train::detect::{IOU, MULTIPLE, Sample, Trunk};
+use crate::train::detect::view::Augment;
+use crate::train::detect::{IOU, MULTIPLE, Trunk};
 use std::path::Path;
 
-/// Input pixels that are worth their time in views of all pictures together, about five minutes on two slow cores: a large set
-/// is varied as it is.
-const VIEWED: u64 = 600_000_000;
-/// Bytes of features on disk from which on they are told of before they are computed.
-const TOLD_OF: usize = 2_000_000_000;
-/// The most views of one picture, itself among them.
-const MOST_VIEWS: usize = 8;
-/// Objects of a class from which on further pictures give none to be set into looks at others.
-const CUTTINGS: usize = 40;
-/// How many times as many objects as pictures have of their own are set into a look.
-const PASTED: usize = 2;
 /// Pictures that tell whether a data set is one of drawings.
 const LOOKED_AT: usize = 8;
 /// The share of a drawing that is paper.
@@ -53,7 +42,7 @@ pub struct Photo {
     /// Its size and objects.
     pub picture: Picture,
     /// SHA-256 of its file, which its views depend on.
-    hash: String,
+    pub(super) hash: String,
 }
 
 /// The pictures of a data set.
@@ -159,9 +148,13 @@ impl Data {
     /// What is done to pictures of this kind: drawings may be turned, and more be drawn on them.
     pub fn usual_augment(&self, limits: &Limits) -> Result<Augment> {
         let some = self.train.iter().step_by(self.train.len().div_ceil(LOOKED_AT));
-        let drawn = some.map(|p| Ok(is_drawing(&p.load(limits)?))).collect::<Result<Vec<bool>>>()?;
-        let most = 2 * drawn.iter().filter(|d| **d).count() > drawn.len();
-        Ok(if most { Augment::Pasted } else { Augment::Full })
+        let looked = some.map(|p| Ok(is_drawing(&p.load(limits)?))).collect::<Result<Vec<bool>>>()?;
+        Ok(match looked.iter().filter(|drawing| **drawing).count() {
+            all if all == looked.len() => Augment::CopyPaste,
+            // On the others dark lines might not be seen.
+            most if 2 * most > looked.len() => Augment::Turned,
+            _ => Augment::Full,
+        })
     }
 
     /// Width and height of an input that suits the pictures: their shape, and so large that most objects can be told apart.
@@ -204,182 +197,24 @@ fn is_drawing(image: &Image) -> bool {
     f64::from(paper) > PAPER * image.data().len() as f64 / 3.0
 }
 
-/// Hands out samples: the trunk's maps from the store, or new ones.
-pub struct Samples<'a> {
-    /// The frozen network.
-    pub trunk: &'a Trunk,
-    /// What is done to pictures.
-    pub augment: Augment,
-    /// Where the maps are kept.
-    pub store: &'a Store,
-    /// What maps depend on besides picture and view.
-    pub key: String,
-    /// Where chance begins.
-    pub seed: u64,
-    /// Bounds on the pictures.
-    pub limits: Limits,
-    /// Objects that are set into looks at other pictures, by class, how many into each, and what names them all.
-    cuttings: Vec<Cutting>,
-    pasted: usize,
-    origin: String,
-}
-
-impl<'a> Samples<'a> {
-    /// Of pictures that `trunk` looks at.
-    pub fn new(trunk: &'a Trunk, augment: Augment, store: &'a Store, seed: u64, limits: Limits) -> Self {
-        let [width, height] = trunk.size();
-        let key = format!("{} {width}x{height} {} {seed}", trunk.identity(), augment.name());
-        Samples { trunk, augment, store, key, seed, limits, cuttings: Vec::new(), pasted: 0, origin: String::new() }
-    }
-
-    /// With objects of the training pictures of `data` to be set into looks at others, if the augmentation is one that does so.
-    pub fn with_cuttings(mut self, data: &Data) -> Result<Self> {
-        if self.augment != Augment::Pasted {
-            return Ok(self);
-        }
-        let mut counts = vec![0; data.classes.len()];
-        let mut origin = String::new();
-        for photo in &data.train {
-            let boxes: Vec<(usize, Rect)> =
-                photo.picture.objects.iter().map(|o| (o.class, photo.rect(o.outline.rect()))).collect();
-            let alone = |(class, rect): &&(usize, Rect)| {
-                counts[*class] < CUTTINGS && boxes.iter().filter(|(_, b)| b.intersect(rect).area() > 0.0).count() == 1
-            };
-            let wanted: Vec<&(usize, Rect)> = boxes.iter().filter(alone).collect();
-            if wanted.is_empty() {
-                continue;
-            }
-            let image = photo.load(&self.limits)?;
-            let gain = self.plain(photo).gain();
-            for (class, rect) in wanted {
-                counts[*class] += 1;
-                self.cuttings.extend(Cutting::new(&image, rect, *class, gain)?);
-                origin += &format!("{} {class} {rect:?}\n", photo.hash);
-            }
-        }
-        self.cuttings.sort_by_key(|c| c.class);
-        let objects: usize = data.train.iter().map(|p| p.picture.objects.len()).sum();
-        self.pasted = (PASTED * objects).div_ceil(data.train.len().max(1));
-        self.origin = crate::models::sha256_hex(origin.as_bytes());
-        Ok(self)
-    }
-
-    /// The number of views of one of `count` pictures besides itself.
-    pub fn views(&self, count: usize) -> usize {
-        let [width, height] = self.trunk.size().map(u64::from);
-        let affordable = (VIEWED / (width * height * count.max(1) as u64)) as usize;
-        if self.augment == Augment::None { 0 } else { affordable.clamp(2, MOST_VIEWS) - 1 }
-    }
-
-    /// The sample of a picture as it is (view 0) or in one of its other views.
-    pub fn sample(&self, photo: &Photo, view: usize) -> Result<Sample> {
-        let (look, key) = self.look(photo, view);
-        let maps = match self.store.get(&key) {
-            Some(maps) => maps,
-            None => self.compute(photo, view)?,
-        };
-        let objects = photo.picture.objects.iter();
-        let seen = objects.filter_map(|o| Some((o.class, look.rect(&photo.rect(o.outline.rect()))?)));
-        let more = self.more(photo, view);
-        let (classes, boxes) = seen.chain(more.iter().map(|m| (m.class(), m.rect()))).unzip();
-        Ok(Sample { maps, boxes, classes })
-    }
-
-    /// What is set into a view of a picture: nothing into the picture as it is.
-    fn more(&self, photo: &Photo, view: usize) -> Vec<Placed<'_>> {
-        if view == 0 || self.cuttings.is_empty() {
-            return Vec::new();
-        }
-        let (look, key) = self.look(photo, view);
-        // What is cut off at the border takes its place as well.
-        let outlines = photo.picture.objects.iter().map(|o| photo.rect(o.outline.rect()));
-        let taken = outlines.filter_map(|r| look.visible(&r)).collect();
-        paste::place(&self.cuttings, self.pasted, &look, taken, &mut fastrand::Rng::with_seed(!self.digits(&key)))
-    }
-
-    /// How the picture is seen as it is.
-    pub fn plain(&self, photo: &Photo) -> View {
-        View::plain(photo.picture.size, self.trunk.size())
-    }
-
-    fn look(&self, photo: &Photo, view: usize) -> (View, String) {
-        let key = |origin: &str| {
-            Store::key(&[photo.hash.as_bytes(), self.key.as_bytes(), &view.to_le_bytes(), origin.as_bytes()])
-        };
-        if view == 0 {
-            return (self.plain(photo), key(""));
-        }
-        // By the picture itself, so that another order of the files changes nothing.
-        let key = key(&self.origin);
-        let mut random = fastrand::Rng::with_seed(self.digits(&key));
-        let pose = (view, self.digits(&photo.hash));
-        (View::random(photo.picture.size, self.trunk.size(), self.augment, pose, &mut random), key)
-    }
-
-    /// A number of the seed and the first digits of a hash.
-    fn digits(&self, hex: &str) -> u64 {
-        self.seed ^ u64::from_str_radix(&hex[..16], 16).unwrap_or_default()
-    }
-
-    /// The maps of a view, which are kept.
-    fn compute(&self, photo: &Photo, view: usize) -> Result<Vec<crate::Tensor>> {
-        let (look, key) = self.look(photo, view);
-        let source = Source::File(photo.place.source.clone());
-        let image = source.load(&self.limits)?;
-        if (image.width(), image.height()) != photo.picture.size {
-            return Err(Error::Input(format!("{}: it changed during the training", source.name())));
-        }
-        let maps = self.trunk.maps(&image, &look, &self.more(photo, view))?;
-        self.store.put(&key, &maps)?;
-        Ok(maps)
-    }
-
-    /// Computes what is not kept yet of all views of `data`.
-    pub fn fill(&self, data: &Data, options: Options) -> Result<()> {
-        let views = self.views(data.train.len());
-        let of = |photos: &'_ [Photo], views: usize| {
-            (0..photos.len() * (views + 1)).map(move |i| (i / (views + 1), i % (views + 1))).collect::<Vec<_>>()
-        };
-        let mut open: Vec<(&Photo, usize)> =
-            of(&data.train, views).into_iter().map(|(at, view)| (&data.train[at], view)).collect();
-        open.extend(data.val.iter().map(|photo| (photo, 0)));
-        open.retain(|(photo, view)| !self.store.has(&self.look(photo, *view).1));
-        let bytes = 2 * self.trunk.values()? * open.len();
-        if bytes > TOLD_OF {
-            let (looks, gigabytes) = (open.len(), bytes as f64 / 1e9);
-            output::note(&format!("{looks} looks take {gigabytes:.1} GB in {}", self.store.folder().display()));
-        }
-        let progress = batch::progress(open.len() as u64, options.quiet, "views");
-        batch::each(
-            open.len(),
-            options.threads,
-            |at| {
-                let (photo, view) = open[at];
-                self.compute(photo, view).map(|_| ())
-            },
-            |event| {
-                if let Event::Done(_, result) = event {
-                    result?;
-                    progress.inc(1);
-                }
-                Ok(())
-            },
-        )?;
-        progress.finish_and_clear();
-        Ok(())
-    }
-}
-
 impl Photo {
-    /// A box cut to the picture.
-    fn rect(&self, rect: Rect) -> Rect {
-        rect.clip(self.picture.size.0, self.picture.size.1)
+    /// Class and box of each object, cut to the picture.
+    pub(super) fn boxes(&self) -> Vec<(usize, Rect)> {
+        let (width, height) = self.picture.size;
+        self.picture.objects.iter().map(|o| (o.class, o.outline.rect().clip(width, height))).collect()
     }
 
     /// The picture itself.
+    ///
+    /// # Errors
+    /// One that is another by now: its labels would be of no use.
     pub fn load(&self, limits: &Limits) -> Result<Image> {
         let source = Source::File(self.place.source.clone());
-        input::decode(&source.name(), &source.read()?, limits)
+        let image = input::decode(&source.name(), &source.read()?, limits)?;
+        match (image.width(), image.height()) == self.picture.size {
+            true => Ok(image),
+            false => Err(Error::Input(format!("{}: it changed during the training", source.name()))),
+        }
     }
 }
 
@@ -419,6 +254,7 @@ pub fn facts(path: &Path, data: &Data, samples: &Samples, model: &Model) -> Vec<
         fact("features", model.info.id.clone()),
         fact("input", format!("{width} x {height} pixels")),
         fact("views", format!("{}, {} a picture", samples.augment.name(), samples.views(data.train.len()) + 1)),
+        fact("copied and pasted", samples.cuttings().to_string() + " objects"),
         fact("seed", samples.seed.to_string()),
     ]
 }

@@ -5,6 +5,7 @@ pub mod classes;
 pub mod detect;
 pub mod folders;
 pub mod progress;
+pub mod samples;
 pub mod store;
 
 use crate::cli::output;

@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 const ENDING: &str = "safetensors";
 /// How the names of states begin in a work folder.
 const STATE: &str = "state";
-/// To be raised when pictures are prepared, augmented or looked at in another way: what was kept before is of no use then.
-const VIEWS: &[u8] = b"1";
+/// To be raised when pictures are prepared, augmented or looked at in another way, constants of `train/detect/copy_paste.rs` among
+/// them: what was kept before is of no use then.
+const VIEWS: &[u8] = b"2";
 /// The key of the text beside the tensors.
 const NOTE: &str = "note";
 

@@ -3,10 +3,10 @@
 //! The trunk runs once a picture and view; what it gives is handed in by the caller, who may keep it on disk. The head learns
 //! by AdamW with a cosine rate, and the weights of the best epoch on the validation pictures are kept.
 
+pub mod copy_paste;
 mod depthwise;
 mod head;
 mod loss;
-pub mod paste;
 pub mod view;
 mod window;
 
@@ -24,9 +24,9 @@ use crate::preprocess;
 use crate::tensor::Tensor;
 use crate::train::weights::{Gradients, Weights};
 use crate::train::{Epoch, internal};
+use copy_paste::Placed;
 use head::{Head, Levels, MAPS, Scaling};
 use loss::Targets;
-use paste::Placed;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use view::View;

@@ -20,8 +20,8 @@ pub enum Augment {
     Full,
     /// Turned by quarters too: for what is seen from above, and for light lines on dark ground.
     Turned,
-    /// With objects of other pictures set into free places too: for dark lines on paper.
-    Pasted,
+    /// With more objects of the training pictures set beside those that are there, too: for dark lines on light paper.
+    CopyPaste,
 }
 
 impl Augment {
@@ -32,7 +32,7 @@ impl Augment {
             Augment::Light => "light",
             Augment::Full => "full",
             Augment::Turned => "turned",
-            Augment::Pasted => "pasted",
+            Augment::CopyPaste => "copy-paste",
         }
     }
 
@@ -42,7 +42,7 @@ impl Augment {
         match self {
             Augment::None | Augment::Light => vec![plain],
             Augment::Full => vec![plain, (plain.0, true)],
-            Augment::Turned | Augment::Pasted => {
+            Augment::Turned | Augment::CopyPaste => {
                 [false, true].into_iter().flat_map(|m| TURNS.map(|turn| (turn, m))).collect()
             }
         }
@@ -53,10 +53,10 @@ impl FromStr for Augment {
     type Err = String;
 
     fn from_str(text: &str) -> std::result::Result<Self, String> {
-        [Augment::None, Augment::Light, Augment::Full, Augment::Turned, Augment::Pasted]
+        [Augment::None, Augment::Light, Augment::Full, Augment::Turned, Augment::CopyPaste]
             .into_iter()
             .find(|a| a.name() == text)
-            .ok_or_else(|| format!("{text:?} is none of none, light, full, turned, pasted"))
+            .ok_or_else(|| format!("{text:?} is none of none, light, full, turned, copy-paste"))
     }
 }
 
@@ -70,6 +70,11 @@ const CONTRAST: f32 = 0.15;
 const LIGHT: f32 = 20.0;
 /// Less than this share of an object left, it is no longer called by its name.
 const LEFT: f32 = 0.6;
+
+/// A number between the two: twice as much is as likely as half as much.
+pub(super) fn log_uniform(random: &mut fastrand::Rng, (low, high): (f32, f32)) -> f32 {
+    (low.ln() + (high.ln() - low.ln()) * random.f32()).exp()
+}
 
 /// One look at a picture.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -110,7 +115,7 @@ impl View {
         }
         let between = |random: &mut fastrand::Rng, low: f32, high: f32| low + (high - low) * random.f32();
         let fitting = (input[0] as f32 / size.0 as f32).min(input[1] as f32 / size.1 as f32);
-        let gain = fitting * between(random, ZOOM.0.ln(), ZOOM.1.ln()).exp();
+        let gain = fitting * log_uniform(random, ZOOM);
         let mut poses = augment.poses();
         // Look 0 is the picture as it is.
         fastrand::Rng::with_seed(seed).shuffle(&mut poses[1..]);

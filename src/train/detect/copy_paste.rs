@@ -1,10 +1,10 @@
-//! Objects of drawings, cut out and set into free places of looks at drawings: each look shows them in other company, and rare
-//! classes as often as common ones (cut, paste and learn, Dwibedi et al. 2017; simple copy-paste, Ghiasi et al. 2021).
+//! Objects of drawings, cut out and set beside the objects of looks at drawings: each look shows them in other company, and rare
+//! classes more often (cut, paste and learn, Dwibedi et al. 2017; simple copy-paste, Ghiasi et al. 2021).
 //!
 //! On paper there is nothing to be hidden, so an object only darkens what it is set on: lines and texts under it stay, as they
 //! do on worn sheets.
 
-use super::view::{Augment, View};
+use super::view::{Augment, View, log_uniform};
 use crate::error::Result;
 use crate::geometry::Rect;
 use crate::image::Image;
@@ -22,6 +22,10 @@ const SPARE: f32 = 2.0;
 const RING: f32 = 3.0;
 /// What is at least so light, against the paper, is paper: the noise of a scan is not set down with the object.
 const PAPER: f32 = 0.95;
+/// Paper is at least so light, and ink at least so dark against it; otherwise an object would be called by its name where nothing
+/// is to be seen.
+const LIGHT: u8 = 128;
+const DARK: u8 = 200;
 /// Free input pixels around an object.
 const GAP: f32 = 4.0;
 /// Places that are tried for an object.
@@ -40,12 +44,13 @@ pub struct Cutting {
 
 impl Cutting {
     /// The object of `class` in the box `rect` of `image`, which has `gain` input pixels a pixel in its [`View::plain`]; none where
-    /// nothing of the box lies in the picture.
+    /// nothing of the box lies in the picture, or where there is no ink on light paper.
     pub fn new(image: &Image, rect: &Rect, class: usize, gain: f32) -> Result<Option<Self>> {
+        // Label files round: the nearest whole pixels are those that were meant.
         let whole = |r: Rect| {
             let r = r.clip(image.width(), image.height());
-            let (x, y) = (r.x1.floor() as u32, r.y1.floor() as u32);
-            (x, y, (r.x2.ceil() as u32).saturating_sub(x), (r.y2.ceil() as u32).saturating_sub(y))
+            let (x, y) = (r.x1.round() as u32, r.y1.round() as u32);
+            (x, y, (r.x2.round() as u32).saturating_sub(x), (r.y2.round() as u32).saturating_sub(y))
         };
         let (x, y, w, h) = whole(*rect);
         if w == 0 || h == 0 {
@@ -65,17 +70,32 @@ impl Cutting {
             values.sort_unstable();
             values.get(values.len() / 2).copied().unwrap_or(u8::MAX)
         });
+        if paper.iter().any(|p| *p < LIGHT) {
+            return Ok(None);
+        }
         for pixel in ink.data_mut().chunks_exact_mut(3) {
             for (v, paper) in pixel.iter_mut().zip(paper) {
-                *v = (f32::from(*v) * 255.0 / (PAPER * f32::from(paper.max(1)))).min(255.0) as u8;
+                *v = (f32::from(*v) * 255.0 / (PAPER * f32::from(paper))).min(255.0) as u8;
             }
         }
-        // A set of large scans has many objects.
-        let most = (gain * ZOOM.1 * SPARE).min(1.0);
-        let side = |length: u32| ((length as f32 * most).round() as u32).max(1);
+        if ink.data().iter().all(|v| *v > DARK) {
+            return Ok(None);
+        }
+        let kept = kept(gain);
+        let side = |length: u32| ((length as f32 * kept).round() as u32).max(1);
         let ink = preprocess::resample(&ink, side(w), side(h), Resample::Area)?;
-        Ok(Some(Cutting { class, ink, gain: gain / most }))
+        Ok(Some(Cutting { class, ink, gain: gain / kept }))
     }
+
+    /// About the bytes that the object in the box `rect` takes, cut out with `gain`.
+    pub fn bytes(rect: &Rect, gain: f32) -> usize {
+        (3.0 * rect.area() * kept(gain) * kept(gain)) as usize
+    }
+}
+
+/// The size at which an object is kept against that in its picture: large scans have many objects.
+fn kept(gain: f32) -> f32 {
+    (gain * ZOOM.1 * SPARE).min(1.0)
 }
 
 /// An object set into a look.
@@ -117,8 +137,8 @@ impl Placed<'_> {
     }
 }
 
-/// Up to `count` objects of `cuttings`, which are sorted by class, for a look by `view`, in free places beside the boxes `taken`: each class
-/// as often as the others, in the poses that drawings are turned to.
+/// Up to `count` objects of `cuttings`, which are sorted by class, for a look by `view`, apart from the boxes `taken`, in the poses that
+/// drawings are turned to. Each class is tried as often as the others; what finds no place is left out.
 pub fn place<'a>(
     cuttings: &'a [Cutting],
     count: usize,
@@ -128,7 +148,7 @@ pub fn place<'a>(
 ) -> Vec<Placed<'a>> {
     let classes: Vec<&[Cutting]> = cuttings.chunk_by(|a, b| a.class == b.class).collect();
     let inside = view.inside();
-    let poses = Augment::Pasted.poses();
+    let poses = Augment::CopyPaste.poses();
     let mut placed = Vec::new();
     for _ in 0..if classes.is_empty() { 0 } else { count } {
         let class = classes[random.usize(..classes.len())];
@@ -136,8 +156,7 @@ pub fn place<'a>(
         let (turn, mirrored) = poses[random.usize(..poses.len())];
         let (w, h) = (cutting.ink.width(), cutting.ink.height());
         let (w, h) = if overview::swaps(turn) { (h, w) } else { (w, h) };
-        let between = |(low, high): (f32, f32), at: f32| (low.ln() + (high.ln() - low.ln()) * at).exp();
-        let (zoom, stretch) = (between(ZOOM, random.f32()), between(STRETCH, random.f32()).sqrt());
+        let (zoom, stretch) = (log_uniform(random, ZOOM), log_uniform(random, STRETCH).sqrt());
         let side = |length: u32, gain: f32| ((length as f32 * cutting.gain * gain).round() as u32).max(1);
         let (w, h) = (side(w, zoom / stretch), side(h, zoom * stretch));
         let (Some(right), Some(down)) = (inside.2.checked_sub(w), inside.3.checked_sub(h)) else {
@@ -206,10 +225,43 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_seen_is_no_object() {
+        let (image, rect) = drawing(230, (40, 20));
+        let cut = |image: &Image, rect: &Rect| Cutting::new(image, rect, 0, 1.0).unwrap();
+        // Paper alone; an object in a black frame; light lines on dark ground.
+        assert_eq!(cut(&image, &Rect::from_xywh(5.0, 5.0, 20.0, 20.0)), None);
+        assert_eq!(cut(&image, &rect.grown(-6.0)), None);
+        let mut dark = image.clone();
+        dark.data_mut().iter_mut().for_each(|v| *v = 255 - *v);
+        assert_eq!(cut(&dark, &rect.grown(5.0)), None);
+        // A label file's rounding makes no box larger.
+        let rounded = Rect { x1: rect.x1 - 0.003, y1: rect.y1 + 0.003, x2: rect.x2 + 0.003, y2: rect.y2 + 0.004 };
+        assert_eq!(cut(&image, &rounded), cut(&image, &rect));
+    }
+
+    /// An L is set down as a picture that is turned and mirrored shows it.
+    #[test]
+    fn objects_are_turned_as_pictures_are() {
+        let ink = |x: u32, y: u32| x < 4 || y >= 16;
+        let data = (0..12 * 20).flat_map(|i| [if ink(i % 12, i / 12) { 0 } else { 255 }; 3]).collect();
+        let cutting = Cutting { class: 0, ink: Image::new(12, 20, data).unwrap(), gain: 1.0 };
+        for (turn, mirror) in Augment::CopyPaste.poses() {
+            let (w, h) = if overview::swaps(turn) { (20, 12) } else { (12, 20) };
+            let object = Placed { cutting: &cutting, part: (7, 9, w, h), turn, mirrored: mirror };
+            let mut look = Image::new(40, 40, vec![255; 3 * 40 * 40]).unwrap();
+            object.draw(&mut look).unwrap();
+            let expected = overview::turned_image(cutting.ink.clone(), turn).unwrap();
+            let expected = if mirror { mirrored(&expected).unwrap() } else { expected };
+            assert_eq!(look.crop(7, 9, w, h).unwrap(), expected, "{turn:?} {mirror}");
+            assert_eq!(object.rect(), Rect::from_xywh(7.0, 9.0, w as f32, h as f32));
+        }
+    }
+
+    #[test]
     fn boxes_outside_of_the_picture_are_no_objects() {
         let (image, _) = drawing(230, (10, 10));
         assert_eq!(Cutting::new(&image, &Rect::from_xywh(130.0, 5.0, 10.0, 10.0), 0, 1.0).unwrap(), None);
-        assert!(Cutting::new(&image, &Rect::from_xywh(110.0, 5.0, 40.0, 10.0), 0, 1.0).unwrap().is_some());
+        assert!(Cutting::new(&image, &Rect::from_xywh(35.0, 25.0, 200.0, 20.0), 0, 1.0).unwrap().is_some());
     }
 
     #[test]
@@ -230,15 +282,22 @@ mod tests {
             let cuttings = cuttings();
             let mut random = fastrand::Rng::with_seed(seed);
             let pose = (seed as usize % 8, seed);
-            let view = View::random((across, down), [192, 160], Augment::Pasted, pose, &mut random);
+            let view = View::random((across, down), [192, 160], Augment::CopyPaste, pose, &mut random);
             let (x, y, w, h) = view.inside();
+            // As a box of the picture that is all of it.
+            let all = view.rect(&Rect::from_xywh(0.0, 0.0, across as f32, down as f32));
+            if let Some(all) = all {
+                let found = Rect::from_xywh(x as f32, y as f32, w as f32, h as f32);
+                prop_assert!(all.side_distance(&found) < 0.01, "{all:?} {found:?}");
+            }
             let taken = Rect::from_xywh(x as f32, y as f32, w as f32 / 2.0, h as f32);
             let placed = place(&cuttings, 9, &view, vec![taken], &mut random);
             let whole = Rect::from_xywh(x as f32, y as f32, w as f32, h as f32);
             for (i, object) in placed.iter().enumerate() {
                 let rect = object.rect();
                 prop_assert_eq!(rect.intersect(&whole), rect);
-                prop_assert!(placed[..i].iter().map(Placed::rect).chain([taken]).all(|r| r.intersect(&rect).area() <= 0.0));
+                let mut others = placed[..i].iter().map(Placed::rect).chain([taken]);
+                prop_assert!(others.all(|r| r.intersect(&rect.grown(GAP)).area() <= 0.0));
             }
             let side = 192;
             let mut look = Image::new(side, side, vec![200; (3 * side * side) as usize]).unwrap();
