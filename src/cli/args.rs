@@ -18,8 +18,8 @@ pub enum Parsed {
     Usage(String),
 }
 
-/// ocellus inspects, labels and compares pictures with networks of its own: one file, no GPU, and no network but for the
-/// labelling server that label remote is given and the webhook that hazard is given.
+/// ocellus inspects, labels and compares pictures with networks of its own: one file, no GPU. It connects to nothing but the
+/// labelling server that label remote is given and the webhook that hazard is given; serve answers those that connect to it.
 #[derive(FromArgs, Debug)]
 #[argh(
     note = "Exit codes: 0 fine or pass, 1 a fail was found, 2 an error. `ocellus COMMAND --help` tells of each command."

@@ -13,7 +13,11 @@ mod hazards;
 mod label;
 mod masks;
 mod output;
+#[cfg(any(feature = "train", feature = "serve"))]
+mod process;
 mod recipes;
+#[cfg(feature = "serve")]
+mod serve;
 mod text_lines;
 #[cfg(feature = "train")]
 mod train;

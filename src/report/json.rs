@@ -215,15 +215,16 @@ pub fn ocr(path: &str, result: std::result::Result<(&[Line], f64), &Error>) -> R
     record("ocr", path, body)
 }
 
-/// A record of `ocellus mask`: the mask's file, what was masked, the share of the picture that is, milliseconds.
+/// A record of `ocellus mask`: the mask's file if there is one, what was masked, the share of the picture that is, milliseconds.
 pub fn mask(
     path: &str,
     labels: &[String],
-    result: std::result::Result<(&str, &Summary, f64), &Error>,
+    result: std::result::Result<(Option<&str>, &Summary, f64), &Error>,
 ) -> Result<String> {
     #[derive(Serialize)]
     struct Body<'a> {
-        mask: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        mask: Option<&'a str>,
         masked: f64,
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         merged: bool,

@@ -4,7 +4,9 @@ use crate::cli::detection::{self, ClassConf, Format, Labels, Wanted, share};
 use crate::cli::{Outcome, batch, output};
 use crate::error::{Error, Result};
 use crate::input;
+use crate::postprocess::detection::Params;
 use crate::report::{detections, draw, json, text};
+use crate::tasks::detect::{Detector, Tiles};
 use argh::FromArgs;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -70,19 +72,10 @@ impl Detect {
     pub fn run(self) -> Result<Outcome> {
         let sources = batch::sources(&self.images)?;
         let options = batch::Options::new(self.threads, self.quiet, self.max_pixels)?;
-        let tiles = detection::tiles(self.tile, self.overlap)?;
         let pictures = output::pictures(self.annotate.as_deref(), &sources)?;
         let detector = detection::detector(self.model.as_deref())?;
         let labels = detector.labels();
-        let wanted = Wanted {
-            conf: self.conf,
-            class_conf: &self.class_conf,
-            iou: self.iou,
-            max_det: self.max_det,
-            classes: self.classes.as_deref(),
-            agnostic: self.agnostic_nms,
-        };
-        let params = wanted.params(&detector)?;
+        let (params, tiles) = self.settings(&detector)?;
         let mut files = match (self.format, &self.out) {
             (Some(format), Some(out)) => Some(Labels::new(format, out, labels, &self.images, &sources)?),
             (None, None) => None,
@@ -125,5 +118,18 @@ impl Detect {
             files.finish()?;
         }
         Ok(if failed { Outcome::Error } else { Outcome::Pass })
+    }
+
+    /// What `detector` is to look for, and in what pieces.
+    pub fn settings(&self, detector: &Detector) -> Result<(Params, Option<Tiles>)> {
+        let wanted = Wanted {
+            conf: self.conf,
+            class_conf: &self.class_conf,
+            iou: self.iou,
+            max_det: self.max_det,
+            classes: self.classes.as_deref(),
+            agnostic: self.agnostic_nms,
+        };
+        Ok((wanted.params(detector)?, detection::tiles(self.tile, self.overlap)?))
     }
 }

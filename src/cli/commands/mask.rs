@@ -104,7 +104,7 @@ impl Mask {
                 }
                 match (self.json, &result) {
                     (true, result) => {
-                        let result = result.as_ref().map(|(summary, ms)| (file.as_str(), summary, *ms));
+                        let result = result.as_ref().map(|(summary, ms)| (Some(file.as_str()), summary, *ms));
                         output::line(&json::mask(&name, labels, result)?)
                     }
                     (false, Ok((summary, ms))) => output::line(&text::mask(&name, &file, summary, *ms)),
@@ -132,7 +132,17 @@ impl Mask {
         Ok((masked.summary(merged), ms))
     }
 
-    fn settings(&self, masker: &Masker) -> Result<Options> {
+    /// The file of a mask: white objects, or black ones with `--invert`.
+    #[cfg(feature = "serve")]
+    pub fn png(&self, mut mask: image::GrayImage) -> Result<Vec<u8>> {
+        if self.invert {
+            mask.iter_mut().for_each(|v| *v = 255 - *v);
+        }
+        draw::gray_png(mask.as_raw(), mask.width(), mask.height())
+    }
+
+    /// What `masker` is to mask, and how.
+    pub fn settings(&self, masker: &Masker) -> Result<Options> {
         let classes = self.classes.as_deref();
         let wanted = Wanted { conf: self.conf, class_conf: &[], iou: self.iou, max_det: 300, classes, agnostic: false };
         Ok(Options {

@@ -4,7 +4,7 @@ mod classify;
 mod dedup;
 mod dedup_compare;
 mod dedup_hash;
-mod detect;
+pub(super) mod detect;
 mod embed;
 mod evaluate;
 mod hazard;
@@ -17,9 +17,11 @@ mod label_remote;
 mod label_review;
 mod label_templates;
 mod learn;
-mod mask;
+pub(super) mod mask;
 mod models;
-mod ocr;
+pub(super) mod ocr;
+#[cfg(feature = "serve")]
+mod serve;
 #[cfg(feature = "train")]
 mod train_cells;
 #[cfg(feature = "train")]
@@ -103,6 +105,9 @@ pub enum Command {
     Ocr(ocr::Ocr),
     /// List the models.
     Models(models::Models),
+    /// Serve over HTTP.
+    #[cfg(feature = "serve")]
+    Serve(serve::Serve),
 }
 
 /// Runs `command`.
@@ -134,5 +139,7 @@ pub fn run(command: Command) -> Result<Outcome> {
         Command::Mask(c) => c.run(),
         Command::Ocr(c) => c.run(),
         Command::Models(c) => c.run(),
+        #[cfg(feature = "serve")]
+        Command::Serve(c) => c.run(),
     }
 }

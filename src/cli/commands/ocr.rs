@@ -85,7 +85,7 @@ impl Ocr {
             _ => return Err(Error::Usage("--format and --out are given together or not at all".into())),
         };
         let reader = Reader::new()?;
-        let settings = Options { parallel: sources.len() < options.threads, ..self.settings(&reader)? };
+        let settings = self.settings(&reader, sources.len() < options.threads)?;
         let failed = batch::run(
             &sources,
             options,
@@ -118,7 +118,8 @@ impl Ocr {
         Ok(if failed { Outcome::Error } else { Outcome::Pass })
     }
 
-    fn settings(&self, reader: &Reader) -> Result<Options> {
+    /// What `reader` is to read; the lines of a picture on all cores if `parallel`.
+    pub fn settings(&self, reader: &Reader, parallel: bool) -> Result<Options> {
         if !(0.0..=10.0).contains(&self.unclip_ratio) {
             return Err(Error::Usage(format!("--unclip-ratio is {}, expected 0 to 10", self.unclip_ratio)));
         }
@@ -140,7 +141,7 @@ impl Ocr {
             detect: !self.no_detect,
             orient: !self.no_orient,
             region: self.region.map(|p| p.0),
-            parallel: true,
+            parallel,
             pattern,
             allowed,
         })

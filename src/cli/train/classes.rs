@@ -1,10 +1,10 @@
 //! `ocellus train classes`: from pictures to examples.
 
 use super::folders::{Folders, Photo};
-use super::progress::memory;
 use super::store::Store;
 use crate::cli::batch::{self, Options};
 use crate::cli::output;
+use crate::cli::process::memory;
 use crate::error::{Error, Result};
 use crate::input::{self, Limits, Source};
 use crate::preprocess::Part;

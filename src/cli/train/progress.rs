@@ -1,6 +1,7 @@
 //! A line an epoch: loss, metric, time left, memory.
 
 use crate::cli::output;
+use crate::cli::process::memory;
 use crate::error::{Error, Result};
 use crate::train::Epoch;
 use serde_json::json;
@@ -59,14 +60,6 @@ pub fn duration(seconds: f64) -> String {
         _ => format!("{} h {} min", whole / 3600, whole / 60 % 60),
     }
 }
-
-/// Bytes of memory that this process holds, where the system tells.
-pub fn memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kb| kb * 1024)
-}
-
 /// The error of a work folder whose training was begun with other data or options.
 pub fn other_run(folder: &std::path::Path) -> Error {
     Error::Input(format!(
@@ -82,6 +75,5 @@ mod tests {
     #[test]
     fn durations() {
         assert_eq!([0.4, 61.0, 3_720.0].map(duration), ["0 s", "1 min 1 s", "1 h 2 min"]);
-        assert!(memory().is_none_or(|bytes| bytes > 1_000_000));
     }
 }

@@ -1,0 +1,227 @@
+//! `ocellus serve`: the pipelines over HTTP, loaded once, for a box that runs for years.
+//!
+//! A request goes through `guard`, which asks for the token and counts, to its route in `api`; `upload` reads the picture, `query`
+//! the parameters, `pool` has it looked at. `connections` bounds what clients may hold on to.
+
+mod api;
+mod connections;
+mod guard;
+mod metrics;
+mod openapi;
+mod pool;
+mod query;
+mod recipes;
+mod upload;
+
+use super::{batch, detection, masks, output};
+use crate::error::{Error, Result};
+use crate::input::Limits;
+use crate::models;
+use crate::tasks::detect::Detector;
+use crate::tasks::embed::Embedder;
+use crate::tasks::mask::Masker;
+use crate::tasks::ocr::Reader;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use metrics::Metrics;
+use pool::Pool;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use upload::Bounds;
+
+/// How a server is set up.
+#[derive(Debug)]
+pub struct Config {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// The folder of recipes.
+    pub recipes: Option<PathBuf>,
+    /// The file of the token.
+    pub token_file: Option<PathBuf>,
+    /// Certificate and key.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    /// Detector of `/v1/detect` and `/v1/mask`; the embedded ones if absent.
+    pub detect_model: Option<String>,
+    /// See there.
+    pub mask_model: Option<String>,
+    /// Threads and bounds of pictures.
+    pub options: batch::Options,
+    /// Pictures that may wait.
+    pub queue: usize,
+    /// Largest body in bytes.
+    pub body: usize,
+    /// The time that a request may take.
+    pub timeout: Duration,
+}
+
+/// What all requests share.
+#[derive(Debug)]
+pub struct Server {
+    pool: Pool,
+    bounds: Bounds,
+    limits: Limits,
+    token: Option<guard::Token>,
+    metrics: Metrics,
+    recipes: recipes::Recipes,
+    networks: Networks,
+    /// Whether networks and recipes are loaded.
+    ready: AtomicBool,
+}
+
+/// A network that is loaded once, or why it is not: a build may lack it, and the others work all the same.
+#[derive(Debug)]
+struct Lazy<T>(OnceLock<Result<T, String>>);
+
+impl<T> Default for Lazy<T> {
+    fn default() -> Self {
+        Lazy(OnceLock::new())
+    }
+}
+
+impl<T> Lazy<T> {
+    fn get(&self, what: &str, load: impl FnOnce() -> Result<T>) -> Result<&T> {
+        let loaded = self.0.get_or_init(|| load().map_err(|e| e.one_line()));
+        loaded.as_ref().map_err(|why| Error::model(what, why.clone()))
+    }
+}
+
+/// The networks of all routes.
+#[derive(Debug, Default)]
+struct Networks {
+    detect_model: Option<String>,
+    mask_model: Option<String>,
+    detector: Lazy<Detector>,
+    masker: Lazy<Masker>,
+    reader: Lazy<Reader>,
+    embedder: Lazy<(String, Embedder)>,
+}
+
+impl Networks {
+    fn detector(&self) -> Result<&Detector> {
+        self.detector.get("detect", || detection::detector(self.detect_model.as_deref()))
+    }
+
+    fn masker(&self) -> Result<&Masker> {
+        self.masker.get("mask", || masks::masker(self.mask_model.as_deref()))
+    }
+
+    fn reader(&self) -> Result<&Reader> {
+        self.reader.get("ocr", Reader::new)
+    }
+
+    fn embedder(&self) -> Result<&(String, Embedder)> {
+        self.embedder.get("embed", || {
+            let model = models::default_for("features")?;
+            Ok((model.info.id.clone(), Embedder::new(model)?))
+        })
+    }
+
+    /// Loads all; those that cannot be are told of.
+    fn load(&self) {
+        let results = [
+            self.detector().map(|_| ()),
+            self.masker().map(|_| ()),
+            self.reader().map(|_| ()),
+            self.embedder().map(|_| ()),
+        ];
+        results.iter().filter_map(|r| r.as_ref().err()).for_each(output::complain);
+    }
+}
+
+/// The routes. `openapi.rs` describes them.
+fn routes(server: Arc<Server>) -> Router {
+    let unknown = || async { api::refusal(StatusCode::NOT_FOUND, "no such address; see /openapi.json") };
+    let method = || async { api::refusal(StatusCode::METHOD_NOT_ALLOWED, "not this method; see /openapi.json") };
+    Router::new()
+        .route("/v1/detect", post(api::detect))
+        .route("/v1/mask", post(api::mask))
+        .route("/v1/ocr", post(api::ocr))
+        .route("/v1/embed", post(api::embed))
+        .route("/v1/inspect/{recipe}", post(api::inspect))
+        .route("/v1/models", get(api::models))
+        .route("/v1/recipes", get(api::recipes))
+        .route("/health", get(api::health))
+        .route("/ready", get(api::ready))
+        .route("/metrics", get(api::metrics))
+        .route("/openapi.json", get(api::openapi))
+        .fallback(unknown)
+        .method_not_allowed_fallback(method)
+        // `upload` has the bound, which is the user's.
+        .layer(DefaultBodyLimit::disable())
+        .layer(axum::middleware::from_fn_with_state(server.clone(), guard::guard))
+        .with_state(server)
+}
+
+/// Serves until SIGTERM or Ctrl-C, then finishes what was asked.
+///
+/// # Errors
+/// A configuration that cannot be used, an address that is taken.
+pub fn run(config: Config) -> Result<()> {
+    let Config { listen, options, .. } = config;
+    if !listen.ip().is_loopback() && config.token_file.is_none() {
+        return Err(Error::Usage(format!(
+            "--listen {listen} can be reached from other machines: say by --token-file who may ask, or listen on 127.0.0.1"
+        )));
+    }
+    let tls = config.tls.as_ref().map(|(cert, key)| connections::tls(cert, key)).transpose()?;
+    let networks = Networks { detect_model: config.detect_model, mask_model: config.mask_model, ..Networks::default() };
+    // What was asked for by name has to be there.
+    networks.detect_model.as_ref().map(|_| networks.detector()).transpose()?;
+    networks.mask_model.as_ref().map(|_| networks.masker()).transpose()?;
+    let server = Arc::new(Server {
+        pool: Pool::new(options.threads, config.queue, config.timeout),
+        bounds: Bounds { bytes: config.body, time: config.timeout },
+        limits: options.limits,
+        token: config.token_file.as_deref().map(guard::Token::read).transpose()?,
+        metrics: Metrics::default(),
+        recipes: recipes::Recipes::new(config.recipes, options.limits),
+        networks,
+        ready: AtomicBool::new(false),
+    });
+    server.recipes.names()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.map_err(|e| Error::Internal(format!("starting the server's threads: {e}")))?;
+    runtime.block_on(async {
+        let taken = |e| Error::io(listen.to_string(), "listen on", e);
+        let listener = tokio::net::TcpListener::bind(listen).await.map_err(taken)?;
+        let address = listener.local_addr().map_err(taken)?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        output::note(&format!("listening on {scheme}://{address}"));
+        let loading = server.clone();
+        // Requests may come before all is loaded; each waits for what it needs.
+        tokio::task::spawn_blocking(move || {
+            loading.networks.load();
+            if let Err(error) = loading.recipes.read() {
+                output::complain(&error);
+            }
+            loading.ready.store(true, Ordering::Release);
+            if !options.quiet {
+                output::note("ready");
+            }
+        });
+        let done = connections::serve(listener, tls, routes(server), stopped()?, config.timeout).await;
+        if !done {
+            output::note("some requests were not done in time and were cut off");
+        }
+        Ok(())
+    })
+}
+
+/// Waits for SIGTERM or Ctrl-C.
+fn stopped() -> Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let on = |kind| signal(kind).map_err(|e| Error::Internal(format!("waiting for signals: {e}")));
+    let (mut terminate, mut interrupt) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

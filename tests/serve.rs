@@ -1,0 +1,426 @@
+//! `ocellus serve` as its clients see it: the same records as on the command line, bounds, who may ask, how it ends.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![cfg(feature = "serve")]
+
+mod common;
+
+use common::{at, ocellus, repo, run, temp};
+use serde_json::{Value, json};
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, ChildStderr, Stdio};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+/// A server of a test; killed with it.
+struct Server {
+    child: Child,
+    address: SocketAddr,
+    stderr: BufReader<ChildStderr>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An answer.
+struct Answer {
+    status: u16,
+    headers: ureq::http::HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&self.body)))
+    }
+
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |v| v.to_str().unwrap())
+    }
+
+    /// Asserts an error that says each of `words`.
+    #[track_caller]
+    fn assert_error(&self, status: u16, words: &[&str]) {
+        let record = self.json();
+        assert_eq!((self.status, record["status"].as_str()), (status, Some("error")), "{record}");
+        let text = record["error"].as_str().unwrap();
+        assert!(words.iter().all(|w| text.contains(w)), "{words:?}: {record}");
+    }
+}
+
+fn agent() -> ureq::Agent {
+    let config =
+        ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(300)));
+    config.build().into()
+}
+
+fn answer(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Answer {
+    let mut response = response.unwrap();
+    let body = response.body_mut().with_config().limit(1 << 30).read_to_vec().unwrap();
+    Answer { status: response.status().as_u16(), headers: response.headers().clone(), body }
+}
+
+impl Server {
+    /// Starts one with `args` on a free port and waits until it listens.
+    fn new<S: AsRef<str>>(args: &[S]) -> Self {
+        let mut command = ocellus();
+        command.args(["serve", "--listen", "127.0.0.1:0"]).args(args.iter().map(AsRef::as_ref));
+        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        stderr.read_line(&mut line).unwrap();
+        let address = line.trim().rsplit_once('/').and_then(|(_, a)| a.parse().ok());
+        Server { child, address: address.unwrap_or_else(|| panic!("{line:?}")), stderr }
+    }
+
+    /// Waits until all is loaded.
+    fn ready(self) -> Self {
+        let start = Instant::now();
+        while self.get("/ready").status != 200 {
+            assert!(start.elapsed() < Duration::from_secs(120));
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        self
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    fn get(&self, path: &str) -> Answer {
+        answer(agent().get(self.url(path)).call())
+    }
+
+    fn post(&self, path: &str, body: &[u8]) -> Answer {
+        answer(agent().post(self.url(path)).send(body))
+    }
+
+    /// What it answers to these bytes, until it closes the connection.
+    fn raw(&self, request: &[u8]) -> String {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream.write_all(request).unwrap();
+        let mut text = Vec::new();
+        let _ = stream.read_to_end(&mut text);
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    fn terminate(&self) {
+        let pid = self.child.id().to_string();
+        assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    }
+}
+
+/// A folder with the recipe `connector`, learned once.
+static RECIPES: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
+    let folder = temp();
+    let args =
+        ["learn", "--quiet", "--out", &at(&folder, "connector"), &repo("examples/connector/good")].map(String::from);
+    run(args).assert_quiet(0);
+    folder
+});
+
+fn with_recipes() -> [String; 2] {
+    ["--recipes".into(), RECIPES.path().display().to_string()]
+}
+
+/// A record without what differs from run to run.
+fn comparable(mut record: Value) -> Value {
+    for key in ["ms", "path", "mask"] {
+        record.as_object_mut().unwrap().remove(key);
+    }
+    record
+}
+
+fn picture(path: &str) -> (String, Vec<u8>) {
+    let file = repo(path);
+    let bytes = fs::read(&file).unwrap();
+    (file, bytes)
+}
+
+#[test]
+fn records_and_pictures_are_those_of_the_command_line() {
+    let server = Server::new(&with_recipes()).ready();
+    let folder = temp();
+    let recipe = RECIPES.path().join("connector").display().to_string();
+    let (people, stain) = (picture("examples/people/astronaut.jpg"), picture("examples/connector/test/stain_01.jpg"));
+    let masks = at(&folder, "masks");
+    let cases: [(&str, &(String, Vec<u8>), Vec<&str>, i32); 6] = [
+        ("/v1/detect", &people, vec!["detect"], 0),
+        (
+            "/v1/detect?conf=0.6&classes=person,tie",
+            &people,
+            vec!["detect", "--conf", "0.6", "--classes", "person,tie"],
+            0,
+        ),
+        ("/v1/mask?dilate=3", &people, vec!["mask", "--dilate", "3", "--out", &masks], 0),
+        ("/v1/ocr?min_score=0.1", &stain, vec!["ocr", "--min-score", "0.1"], 0),
+        ("/v1/embed", &stain, vec!["embed"], 0),
+        ("/v1/inspect/connector", &stain, vec!["inspect", "--recipe", &recipe], 1),
+    ];
+    for (path, (file, bytes), command, code) in cases {
+        let expected = run(command.iter().copied().chain(["--json", "--quiet", file]));
+        assert_eq!(expected.code, Some(code), "{expected:?}");
+        let found = server.post(path, bytes);
+        assert_eq!((found.status, found.header("content-type")), (200, "application/json"), "{path}");
+        let record = found.json();
+        assert_eq!(record["path"], "<body>");
+        assert_eq!(comparable(record), comparable(expected.record()), "{path}");
+    }
+
+    // The pictures, too, byte by byte.
+    let annotated = |args: &[&str], path: &str, (file, bytes): &(String, Vec<u8>), out: &str| {
+        run(args.iter().copied().chain(["--quiet", file]));
+        let found = server.post(path, bytes);
+        assert_eq!((found.status, found.header("content-type")), (200, "image/png"), "{path}");
+        assert!(found.body == fs::read(out).unwrap(), "{path}");
+        found.header("ocellus-verdict").to_string()
+    };
+    let out = at(&folder, "out");
+    let (astronaut, stained) = (at(&folder, "out/astronaut.png"), at(&folder, "out/stain_01.png"));
+    annotated(&["detect", "--annotate", &out], "/v1/detect?annotate=true", &people, &astronaut);
+    annotated(&["mask", "--out", &masks, "--preview", &out], "/v1/mask?annotate=true", &people, &astronaut);
+    annotated(
+        &["mask", "--invert", "--out", &masks],
+        "/v1/mask?invert=true&mask=true",
+        &people,
+        &at(&folder, "masks/astronaut.png"),
+    );
+    annotated(&["ocr", "--annotate", &out], "/v1/ocr?annotate=true", &stain, &stained);
+    let args = ["inspect", "--recipe", &recipe, "--annotate", &out];
+    assert_eq!(annotated(&args, "/v1/inspect/connector?annotate=1", &stain, &stained), "fail");
+
+    // Nothing of one request is left for the next.
+    let again = server.post("/v1/detect", &people.1).json();
+    let first = run(["detect", "--json", "--quiet", &people.0]).record();
+    assert_eq!(comparable(again), comparable(first));
+
+    let metrics = String::from_utf8(server.get("/metrics").body).unwrap();
+    for line in [
+        "ocellus_requests_total{route=\"/v1/inspect/{recipe}\",status=\"200\"} 2",
+        "ocellus_verdicts_total{recipe=\"connector\",verdict=\"fail\"} 2",
+        "ocellus_request_duration_seconds_count{route=\"/v1/detect\"} 4",
+        "ocellus_queue_waiting 0",
+        "ocellus_resident_memory_bytes ",
+        "# EOF",
+    ] {
+        assert!(metrics.contains(line), "{line}:\n{metrics}");
+    }
+    let models = server.get("/v1/models").json();
+    let listed = run(["models", "--json"]).records();
+    assert_eq!(models, Value::Array(listed));
+    let recipes = server.get("/v1/recipes").json();
+    assert_eq!(
+        (recipes[0]["name"].as_str(), recipes[0]["regions"][0]["name"].as_str()),
+        (Some("connector"), Some("all")),
+        "{recipes}"
+    );
+}
+
+#[test]
+fn pictures_come_in_forms_too() {
+    let server = Server::new::<&str>(&[]);
+    let (file, bytes) = picture("examples/people/astronaut.jpg");
+    let form = |field: &str| {
+        let head = format!(
+            "--x\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\nhello\r\n--x\r\nContent-Disposition: form-data; {field}\r\n\r\n"
+        );
+        [head.as_bytes(), &bytes, b"\r\n--x--\r\n"].concat()
+    };
+    let send = |body: &[u8]| {
+        let request =
+            agent().post(server.url("/v1/detect?conf=0.5")).header("Content-Type", "multipart/form-data; boundary=x");
+        answer(request.send(body))
+    };
+    let found = send(&form("name=\"image\"; filename=\"a \u{e4}.jpg\"")).json();
+    assert_eq!(found["path"], "a \u{e4}.jpg");
+    let expected = run(["detect", "--json", "--quiet", "--conf", "0.5", &file]).record();
+    assert_eq!(comparable(found), comparable(expected));
+    send(&form("name=\"text\"")).assert_error(400, &["no picture"]);
+    send(b"--x\r\nnonsense").assert_error(400, &["form"]);
+    let named = server.post("/v1/detect?name=shelf%207", &bytes).json();
+    assert_eq!(named["path"], "shelf 7");
+}
+
+#[test]
+fn what_is_wrong_is_said_and_nothing_else_suffers() {
+    let server = Server::new(
+        &[&with_recipes()[..], &["--max-body".into(), "1".into(), "--max-pixels".into(), "2000000".into()]].concat(),
+    );
+    let (_, good) = picture("examples/connector/good/01.jpg");
+    let not = server.post("/v1/detect?name=a.txt", b"not a picture");
+    not.assert_error(422, &["a.txt", "not a picture"]);
+    assert_eq!((not.json()["type"].as_str(), not.json()["path"].as_str()), (Some("detect"), Some("a.txt")));
+    server.post("/v1/inspect/connector", &good[..good.len() / 2]).assert_error(422, &["damaged"]);
+    server.post("/v1/detect", b"").assert_error(400, &["no picture"]);
+    server.post("/v1/detect", &vec![7; 1_000_001]).assert_error(413, &["1 MB", "--max-body"]);
+    let head = b"--x\r\nContent-Disposition: form-data; name=\"image\"\r\n\r\n";
+    let form = agent().post(server.url("/v1/detect")).header("Content-Type", "multipart/form-data; boundary=x");
+    answer(form.send(&[&head[..], &vec![7; 1_000_001], b"\r\n--x--\r\n"].concat()[..])).assert_error(413, &["1 MB"]);
+    for (path, words) in [
+        ("/v1/detect?conf=2", &["0 to 1"][..]),
+        ("/v1/detect?conf=x", &["conf"]),
+        ("/v1/detect?classes=unicorn", &["no class", "unicorn"]),
+        ("/v1/detect?model=/etc/passwd", &["unknown parameter", "model"]),
+        ("/v1/detect?annotate=maybe", &["true or false"]),
+        ("/v1/mask?classes=dog", &["only people"]),
+        ("/v1/ocr?pattern=(", &["pattern"]),
+        ("/v1/ocr?unclip_ratio=-1", &["unclip"]),
+        ("/v1/ocr?conf=0.5", &["unknown parameter"]),
+    ] {
+        server.post(path, &good).assert_error(400, words);
+    }
+    for name in ["none", "..", "%2e%2e%2fconnector", ".hidden", "a/b", ""] {
+        server.post(&format!("/v1/inspect/{name}"), &good).assert_error(404, &[]);
+    }
+    server.get("/v1/nothing").assert_error(404, &["/openapi.json"]);
+    server.get("/v1/detect").assert_error(405, &[]);
+    server.post("/v1/detect", b"P6\n3000 3000\n255\n").assert_error(422, &["megapixels"]);
+    let answers = server.raw(b"GET / HTTP/9.9\r\n\r\n");
+    assert!(answers.is_empty() || answers.starts_with("HTTP/1.1 4") || answers.starts_with("HTTP/1.0 4"), "{answers}");
+    // It still works.
+    let found = server.post("/v1/inspect/connector", &good);
+    assert_eq!((found.status, found.json()["verdict"].as_str()), (200, Some("pass")));
+}
+
+#[test]
+fn what_is_too_much_is_refused_at_once() {
+    let server = Server::new(&["--threads", "1", "--queue", "1"]).ready();
+    let (_, bytes) = picture("examples/people/solvay-1927.jpg");
+    let answers: Vec<Answer> = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..6).map(|_| scope.spawn(|| server.post("/v1/ocr", &bytes))).collect();
+        all.into_iter().map(|t| t.join().unwrap()).collect()
+    });
+    let done = answers.iter().filter(|a| a.status == 200).count();
+    assert!((2..6).contains(&done), "{done}");
+    for answer in answers.iter().filter(|a| a.status != 200) {
+        answer.assert_error(503, &["queue"]);
+        assert_eq!(answer.header("retry-after"), "1");
+    }
+}
+
+#[test]
+fn a_client_that_says_nothing_is_not_waited_for() {
+    let server = Server::new(&["--timeout", "2"]);
+    let start = Instant::now();
+    let (head, body) = std::thread::scope(|scope| {
+        let head = scope.spawn(|| server.raw(b"GET /health HTTP/1.1\r\nHost: local"));
+        let body = scope.spawn(|| {
+            server.raw(
+                b"POST /v1/detect HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\nConnection: close\r\n\r\nab",
+            )
+        });
+        (head.join().unwrap(), body.join().unwrap())
+    });
+    assert!(body.starts_with("HTTP/1.1 408"), "{body}");
+    assert!(!head.starts_with("HTTP/1.1 2"), "{head}");
+    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
+}
+
+#[test]
+fn who_may_ask() {
+    let folder = temp();
+    let token = at(&folder, "token");
+    fs::write(&token, "correct horse battery\n").unwrap();
+    let server = Server::new(&["--token-file", &token]);
+    let ask = |path: &str, header: Option<(&str, &str)>| {
+        let request = agent().get(server.url(path));
+        answer(
+            match header {
+                Some((name, value)) => request.header(name, value),
+                None => request,
+            }
+            .call(),
+        )
+    };
+    assert_eq!(ask("/health", None).status, 200);
+    ask("/v1/models", None).assert_error(401, &["--token-file"]);
+    ask("/metrics", Some(("Authorization", "Bearer correct horse batter"))).assert_error(401, &[]);
+    assert_eq!(ask("/v1/models", Some(("Authorization", "Bearer correct horse battery"))).status, 200);
+    // Without one, this machine alone, and no page of another site.
+    let open = Server::new::<&str>(&[]);
+    let from = |name: &str, value: &str| answer(agent().get(open.url("/v1/models")).header(name, value).call());
+    assert_eq!(from("Origin", &format!("http://{}", open.address)).status, 200);
+    from("Origin", "http://evil.example").assert_error(403, &["another site"]);
+    from("Host", "evil.example").assert_error(403, &["this machine"]);
+    run(["serve", "--listen", "0.0.0.0:0"]).assert_error(&["--token-file", "0.0.0.0:0"]);
+    run(["serve", "--listen", "127.0.0.1:0", "--token-file", &at(&folder, "none")]).assert_error(&["none"]);
+    run(["serve", "--listen", "127.0.0.1:0", "--tls-cert", &token]).assert_error(&["--tls-key"]);
+    run(["serve", "--listen", "127.0.0.1:0", "--recipes", &at(&folder, "none")]).assert_error(&["none"]);
+    run(["serve", "--listen", &open.address.to_string()]).assert_error(&["listen", &open.address.to_string()]);
+    run(["serve", "--listen", "127.0.0.1:0", "--detect-model", &at(&folder, "none.onnx")]).assert_error(&["none.onnx"]);
+}
+
+#[test]
+fn tls() {
+    let folder = temp();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_string(), "127.0.0.1".into()]).unwrap();
+    let (cert, key) = (at(&folder, "cert.pem"), at(&folder, "key.pem"));
+    fs::write(&cert, made.cert.pem()).unwrap();
+    fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let server = Server::new(&["--tls-cert", &cert, "--tls-key", &key]);
+    let root = ureq::tls::Certificate::from_pem(made.cert.pem().as_bytes()).unwrap();
+    let tls = ureq::tls::TlsConfig::builder().root_certs(ureq::tls::RootCerts::new_with_certs(&[root])).build();
+    let agent: ureq::Agent = ureq::Agent::config_builder().tls_config(tls).build().into();
+    let found = answer(agent.get(format!("https://{}/health", server.address)).call()).json();
+    assert_eq!(found, json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}));
+    // Not in the clear.
+    let clear = server.raw(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert!(!clear.contains("200"), "{clear}");
+    run(["serve", "--listen", "127.0.0.1:0", "--tls-cert", &key, "--tls-key", &key])
+        .assert_error(&["key.pem", "certificates"]);
+}
+
+#[test]
+fn it_ends_when_what_runs_is_done() {
+    let mut server = Server::new(&["--threads", "1"]).ready();
+    let (_, bytes) = picture("examples/people/solvay-1927.jpg");
+    let url = server.url("/v1/ocr");
+    let asked = std::thread::spawn(move || answer(agent().post(url).send(&bytes[..])));
+    let start = Instant::now();
+    let busy = |text: &str| text.contains("ocellus_queue_busy 1");
+    while !busy(&String::from_utf8(server.get("/metrics").body).unwrap()) {
+        assert!(start.elapsed() < Duration::from_secs(60) && !asked.is_finished());
+    }
+    server.terminate();
+    let found = asked.join().unwrap();
+    assert_eq!((found.status, found.json()["type"].as_str()), (200, Some("ocr")));
+    let status = server.child.wait().unwrap();
+    assert_eq!(status.code(), Some(0));
+    let mut rest = String::new();
+    server.stderr.read_to_string(&mut rest).unwrap();
+    assert!(!rest.contains("cut off"), "{rest}");
+    assert!(TcpStream::connect(server.address).is_err());
+}
+
+#[test]
+fn a_recipe_that_is_learned_anew_is_used_at_once() {
+    let folder = temp();
+    let copy = |from: &Path, to: &Path| {
+        fs::create_dir_all(to).unwrap();
+        fs::read_dir(from)
+            .unwrap()
+            .flatten()
+            .for_each(|e| assert!(fs::copy(e.path(), to.join(e.file_name())).unwrap() > 0));
+    };
+    let server = Server::new(&["--recipes", &folder.path().display().to_string()]).ready();
+    let (_, stain) = picture("examples/connector/test/stain_01.jpg");
+    server.post("/v1/inspect/line-2", &stain).assert_error(404, &["line-2"]);
+    copy(&RECIPES.path().join("connector"), &folder.path().join("line-2"));
+    assert_eq!(server.post("/v1/inspect/line-2", &stain).json()["verdict"], "fail");
+    let file = folder.path().join("line-2/recipe.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let lenient: Vec<String> =
+        text.lines().map(|l| if l.starts_with("threshold") { "threshold = 1000.0".into() } else { l.into() }).collect();
+    fs::write(&file, lenient.join("\n")).unwrap();
+    assert_eq!(server.post("/v1/inspect/line-2", &stain).json()["verdict"], "pass");
+    fs::write(&file, "nonsense").unwrap();
+    server.post("/v1/inspect/line-2", &stain).assert_error(500, &["recipe.toml"]);
+    assert_eq!(server.get("/v1/recipes").json()[0]["status"], "error");
+}
