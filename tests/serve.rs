@@ -138,7 +138,10 @@ fn comparable(mut record: Value) -> Value {
     record
 }
 
-fn picture(path: &str) -> (String, Vec<u8>) {
+/// A picture's file and bytes.
+type Picture = (String, Vec<u8>);
+
+fn picture(path: &str) -> Picture {
     let file = repo(path);
     let bytes = fs::read(&file).unwrap();
     (file, bytes)
@@ -151,7 +154,7 @@ fn records_and_pictures_are_those_of_the_command_line() {
     let recipe = RECIPES.path().join("connector").display().to_string();
     let (people, stain) = (picture("examples/people/astronaut.jpg"), picture("examples/connector/test/stain_01.jpg"));
     let masks = at(&folder, "masks");
-    let cases: [(&str, &(String, Vec<u8>), Vec<&str>, i32); 6] = [
+    let cases: [(&str, &Picture, Vec<&str>, i32); 6] = [
         ("/v1/detect", &people, vec!["detect"], 0),
         (
             "/v1/detect?conf=0.6&classes=person,tie",
@@ -175,7 +178,7 @@ fn records_and_pictures_are_those_of_the_command_line() {
     }
 
     // The pictures, too, byte by byte.
-    let annotated = |args: &[&str], path: &str, (file, bytes): &(String, Vec<u8>), out: &str| {
+    let annotated = |args: &[&str], path: &str, (file, bytes): &Picture, out: &str| {
         run(args.iter().copied().chain(["--quiet", file]));
         let found = server.post(path, bytes);
         assert_eq!((found.status, found.header("content-type")), (200, "image/png"), "{path}");

@@ -192,11 +192,7 @@ impl Job {
         };
         let mut mask = DynamicImage::ImageLuma8(mask.clone());
         mask.apply_orientation(back);
-        let mut mask = mask.into_luma8();
-        if self.black {
-            mask.iter_mut().for_each(|v| *v = 255 - *v);
-        }
-        draw::gray_png(mask.as_raw(), mask.width(), mask.height())
+        png(mask.into_luma8(), self.black)
     }
 
     /// How the stored pixels of a picture are turned, where its mask has to lie as these do.
@@ -209,6 +205,14 @@ impl Job {
             _ => Orientation::NoTransforms,
         }
     }
+}
+
+/// The file of a mask with white objects, or with black ones.
+pub fn png(mut mask: GrayImage, black: bool) -> Result<Vec<u8>> {
+    if black {
+        mask.iter_mut().for_each(|v| *v = 255 - *v);
+    }
+    draw::gray_png(mask.as_raw(), mask.width(), mask.height())
 }
 
 /// What masks the objects of the `-seg` file `model`, or people with the embedded networks.

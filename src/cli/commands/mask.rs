@@ -51,7 +51,7 @@ pub struct Mask {
     feather: u8,
     /// swap black and white
     #[argh(switch)]
-    invert: bool,
+    pub invert: bool,
     /// add the masks that lie in this folder under the names and in the colours of those to be written
     #[argh(option)]
     merge: Option<PathBuf>,
@@ -130,15 +130,6 @@ impl Mask {
         }
         output::write_file(&job.files[at], &job.png(at, &masked.mask)?)?;
         Ok((masked.summary(merged), ms))
-    }
-
-    /// The file of a mask: white objects, or black ones with `--invert`.
-    #[cfg(feature = "serve")]
-    pub fn png(&self, mut mask: image::GrayImage) -> Result<Vec<u8>> {
-        if self.invert {
-            mask.iter_mut().for_each(|v| *v = 255 - *v);
-        }
-        draw::gray_png(mask.as_raw(), mask.width(), mask.height())
     }
 
     /// What `masker` is to mask, and how.

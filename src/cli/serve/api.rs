@@ -5,6 +5,7 @@ use super::pool::Refusal;
 use super::query::{self, Param, Query};
 use super::upload::Upload;
 use crate::cli::commands::{detect::Detect, mask::Mask, ocr::Ocr};
+use crate::cli::masks;
 use crate::cli::output;
 use crate::error::{Error, Result};
 use crate::image::Image;
@@ -175,7 +176,7 @@ pub async fn mask(State(server): Shared, request: Request) -> Response {
         let photo = sent.decode(server)?;
         let (masked, ms) = timed(|| masker.mask(&photo, &settings))?;
         Ok(match sent.query.picture {
-            Some(query::MASK_ITSELF) => Answer::picture(command.png(masked.mask)?),
+            Some(query::MASK_ITSELF) => Answer::picture(masks::png(masked.mask, command.invert)?),
             Some(_) => Answer::picture(draw::png(&detections::tinted(&photo, &masked.mask)?)?),
             None => {
                 let labels = masker.detector().labels();
