@@ -276,12 +276,20 @@ fn what_is_wrong_is_said_and_nothing_else_suffers() {
         ("/v1/ocr?pattern=(", &["pattern"]),
         ("/v1/ocr?unclip_ratio=-1", &["unclip"]),
         ("/v1/ocr?conf=0.5", &["unknown parameter"]),
+        ("/v1/detect?tile=32&overlap=0.9", &["pieces", "256"]),
+        ("/v1/mask?tile=32", &["pieces"]),
     ] {
         server.post(path, &good).assert_error(400, words);
     }
-    for name in ["none", "..", "%2e%2e%2fconnector", ".hidden", "a/b", ""] {
+    for name in ["none", "..", "a/b", "", "%ff"] {
         server.post(&format!("/v1/inspect/{name}"), &good).assert_error(404, &[]);
     }
+    // A strip that would be padded to hundreds of gigabytes.
+    let mut strip = Vec::new();
+    image::GrayImage::new(1_000_000, 1)
+        .write_to(&mut std::io::Cursor::new(&mut strip), image::ImageFormat::Png)
+        .unwrap();
+    server.post("/v1/ocr", &strip).assert_error(422, &["strip", "1000000x1"]);
     server.get("/v1/nothing").assert_error(404, &["/openapi.json"]);
     server.get("/v1/detect").assert_error(405, &[]);
     server.post("/v1/detect", b"P6\n3000 3000\n255\n").assert_error(422, &["megapixels"]);
@@ -352,6 +360,10 @@ fn who_may_ask() {
     assert_eq!(from("Origin", &format!("http://{}", open.address)).status, 200);
     from("Origin", "http://evil.example").assert_error(403, &["another site"]);
     from("Host", "evil.example").assert_error(403, &["this machine"]);
+    // Who sends much and may not is told so.
+    answer(agent().post(server.url("/v1/detect")).send(&vec![7; 900_000][..])).assert_error(401, &[]);
+    fs::write(at(&folder, "bad"), "correct h\u{f6}rse battery").unwrap();
+    run(["serve", "--listen", "127.0.0.1:0", "--token-file", &at(&folder, "bad")]).assert_error(&["bad", "ASCII"]);
     run(["serve", "--listen", "0.0.0.0:0"]).assert_error(&["--token-file", "0.0.0.0:0"]);
     run(["serve", "--listen", "127.0.0.1:0", "--token-file", &at(&folder, "none")]).assert_error(&["none"]);
     run(["serve", "--listen", "127.0.0.1:0", "--tls-cert", &token]).assert_error(&["--tls-key"]);
@@ -400,6 +412,75 @@ fn it_ends_when_what_runs_is_done() {
     server.stderr.read_to_string(&mut rest).unwrap();
     assert!(!rest.contains("cut off"), "{rest}");
     assert!(TcpStream::connect(server.address).is_err());
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let mut server = Server::new(&["--threads", "1"]).ready();
+    let (_, bytes) = picture("examples/people/solvay-1927.jpg");
+    let url = server.url("/v1/detect?tile=64&overlap=0");
+    let asked = std::thread::spawn(move || agent().post(url).send(&bytes[..]).is_ok());
+    let start = Instant::now();
+    while !String::from_utf8(server.get("/metrics").body).unwrap().contains("ocellus_queue_busy 1") {
+        assert!(start.elapsed() < Duration::from_secs(60) && !asked.is_finished());
+    }
+    server.terminate();
+    while TcpStream::connect(server.address).is_ok() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let start = Instant::now();
+    server.terminate();
+    assert_eq!(server.child.wait().unwrap().code(), Some(0));
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert!(!asked.join().unwrap());
+}
+
+/// What the description says there is, is there, and what it names is answered as JSON or as it says.
+#[test]
+fn the_description_is_true() {
+    let server = Server::new(&with_recipes()).ready();
+    let document = server.get("/openapi.json").json();
+    assert_eq!(document["openapi"], "3.1.0");
+    let (_, bytes) = picture("examples/connector/good/01.jpg");
+    let paths = document["paths"].as_object().unwrap();
+    assert_eq!(paths.len(), 11);
+    for (path, methods) in paths {
+        let address = path.replace("{recipe}", "connector");
+        for (method, operation) in methods.as_object().unwrap() {
+            let found = if method == "get" { server.get(&address) } else { server.post(&address, &bytes) };
+            assert_eq!(found.status, 200, "{method} {path}");
+            let kind = found.header("content-type");
+            assert!(operation["responses"]["200"]["content"].get(kind).is_some(), "{path}: {kind}");
+            // Each parameter is known: given alone with a value that suits its type it is no unknown one.
+            for parameter in operation["parameters"].as_array().into_iter().flatten().filter(|p| p["in"] == "query") {
+                let name = parameter["name"].as_str().unwrap();
+                let found = server.post(&format!("{address}?{name}=x"), b"");
+                assert!(!String::from_utf8(found.body).unwrap().contains("unknown parameter"), "{path} {name}");
+            }
+        }
+    }
+}
+
+/// No name leads out of the folder, or to what is hidden in it.
+#[test]
+fn recipes_are_those_of_the_folder() {
+    let folder = temp();
+    let copy = |to: &Path| {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(RECIPES.path().join("connector")).unwrap().flatten() {
+            assert!(fs::copy(entry.path(), to.join(entry.file_name())).unwrap() > 0);
+        }
+    };
+    for name in ["outside", "recipes/.hidden", "recipes/a b", "recipes/fine"] {
+        copy(&folder.path().join(name));
+    }
+    let server = Server::new(&["--recipes", &at(&folder, "recipes")]);
+    let (_, bytes) = picture("examples/connector/good/01.jpg");
+    for name in ["%2e%2e%2foutside", "..%2Foutside", ".hidden", "a%20b", "fine%2f..%2ffine", "%2e"] {
+        server.post(&format!("/v1/inspect/{name}"), &bytes).assert_error(404, &[]);
+    }
+    assert_eq!(server.post("/v1/inspect/fine", &bytes).status, 200);
+    assert_eq!(server.get("/v1/recipes").json().as_array().unwrap().len(), 1);
 }
 
 #[test]

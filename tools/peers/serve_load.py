@@ -8,8 +8,9 @@ Learns examples/connector, then for inspect (a small JPEG) and detect:
   serve     requests/s of wrk over as many connections as twice the threads, to a server with as many threads: the same work
   overhead  at one thread and one connection, milliseconds a request more than a picture of the batch
   latency   median and 99th percentile as wrk tells them, at half, once and twice as many connections as threads
-Then --mixed SECONDS of good pictures, damaged ones, wrong parameters and cut-off bodies from four clients: the memory at the
-start, in the middle and at the end, and every status that came.
+Then --mixed SECONDS of good pictures, damaged ones, forms, tiles, wrong parameters, cut-off and endless bodies from four clients: the
+memory at the start, each quarter and the end, and every status that came. It exits with 1 where a status is none of those that
+belong to what was sent, where a request got no answer, or where the last quarter's memory is over that of the second by a tenth.
 
 All on loopback, bounded in time. Needs Debian's wrk; nothing else beyond Python.
 """
@@ -18,6 +19,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PICTURES = {"inspect": ROOT / "examples/connector/test/good_01.jpg", "detect": ROOT / "examples/people/astronaut.jpg"}
+# What is sent, and the statuses that belong to it; any may be answered with 503 when the queue is full.
+EXPECTED = {"good": {200}, "picture": {200}, "form": {200}, "pieces": {200}, "cut": {422}, "noise": {422}, "parameter": {400},
+            "empty": {400}, "address": {404, 405}, "large": {413}, "hang up": set()}
 PATHS = {"inspect": "/v1/inspect/connector", "detect": "/v1/detect"}
 
 
@@ -30,9 +34,9 @@ class Server:
         while self.ask("GET", "/ready")[0] != 200:
             time.sleep(0.1)
 
-    def ask(self, method, path, body=None):
+    def ask(self, method, path, body=None, headers={}):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
-        connection.request(method, path, body)
+        connection.request(method, path, body, headers)
         response = connection.getresponse()
         return response.status, response.read()
 
@@ -103,13 +107,21 @@ def mixed(server, seconds):
         while time.time() < end:
             kind = chance.choice(list(PATHS))
             path, body = PATHS[kind], pictures[kind]
-            what = chance.choice(["good", "good", "good", "cut", "noise", "parameter", "empty", "address", "hang up", "picture"])
+            what = chance.choice(["good", "good", "good", *EXPECTED])
+            headers = {}
             if what == "cut":
                 body = body[: chance.randrange(1, len(body))]
             elif what == "noise":
                 body = chance.randbytes(chance.randrange(1, 100_000))
             elif what == "parameter":
-                path += chance.choice(["?conf=2", "?x=1", "?annotate=maybe", "?conf=0.1&conf=0.2"])
+                path += chance.choice(["?x=1", "?annotate=maybe", "?annotate=1&annotate=1"])
+            elif what == "pieces":
+                path, body = PATHS["detect"] + "?tile=256", pictures["detect"]
+            elif what == "form":
+                head = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a.jpg"\r\n\r\n'
+                body, headers = head + body + b"\r\n--x--\r\n", {"Content-Type": "multipart/form-data; boundary=x"}
+            elif what == "large":
+                body = bytes(70_000_000)
             elif what == "empty":
                 body = b""
             elif what == "address":
@@ -121,7 +133,10 @@ def mixed(server, seconds):
                     s.sendall(f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode())
                     s.sendall(body[: len(body) // 2])
                 continue
-            status, _ = server.ask("POST", path, body)
+            try:
+                status, _ = server.ask("POST", path, body, headers)
+            except (OSError, http.client.HTTPException) as error:
+                status = type(error).__name__
             with lock:
                 seen[(what, status)] += 1
 
@@ -178,8 +193,15 @@ def main():
                 seen, memory = mixed(server, args.mixed)
             marks = [memory[len(memory) * i // 4] for i in range(4)] + [memory[-1]]
             print("memory, MB, at the start, each quarter and the end: " + ", ".join(f"{m:.0f}" for m in marks))
-            for (what, status), count in sorted(seen.items()):
-                print(f"{what}: {status} x {count}")
+            wrong = 0
+            for (what, status), count in sorted(seen.items(), key=str):
+                bad = status not in EXPECTED[what] | {503}
+                wrong += bad
+                print(f"{what}: {status} x {count}" + ("  NOT EXPECTED" if bad else ""))
+            quarter = len(memory) // 4
+            middle, last = (statistics.median(memory[i * quarter:(i + 1) * quarter] or memory) for i in (1, 3))
+            if wrong or last > 1.1 * middle:
+                sys.exit(f"{wrong} kinds of answers were not expected; memory {middle:.0f} MB, then {last:.0f}")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 use super::Server;
 use super::pool::Refusal;
 use super::query::{self, Param, Query};
-use super::upload::Upload;
+use super::upload::{self, Held};
 use crate::cli::commands::{detect::Detect, mask::Mask, ocr::Ocr};
 use crate::cli::masks;
 use crate::cli::output;
@@ -13,7 +13,9 @@ use crate::input;
 use crate::models;
 use crate::recipe::Region;
 use crate::report::{detections, draw, json, lines, overlay};
+use crate::tasks::detect::Tiles;
 use axum::body::Bytes;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -28,6 +30,8 @@ const UNNAMED: &str = "<body>";
 const VERDICT: HeaderName = HeaderName::from_static("ocellus-verdict");
 /// Seconds after which to try again when the queue is full: about what a picture takes on a small box.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+/// Pieces that a picture may be looked at in: ten megapixels in pieces of 320 pixels, or 200 in pieces of 1280.
+const MOST_TILES: u64 = 256;
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const PNG: HeaderValue = HeaderValue::from_static("image/png");
 
@@ -35,6 +39,7 @@ type Shared = State<Arc<Server>>;
 
 /// What is answered with.
 struct Answer {
+    status: StatusCode,
     kind: HeaderValue,
     body: Vec<u8>,
     verdict: Option<&'static str>,
@@ -42,17 +47,22 @@ struct Answer {
 
 impl Answer {
     fn record(text: String) -> Self {
-        Answer { kind: JSON, body: (text + "\n").into_bytes(), verdict: None }
+        Answer { status: StatusCode::OK, kind: JSON, body: (text + "\n").into_bytes(), verdict: None }
+    }
+
+    fn refusal(status: StatusCode, message: &str) -> Self {
+        let record = json!({"schema": json::SCHEMA, "type": "error", "status": "error", "error": message});
+        Answer { status, ..Answer::record(record.to_string()) }
     }
 
     fn picture(png: Vec<u8>) -> Self {
-        Answer { kind: PNG, body: png, verdict: None }
+        Answer { status: StatusCode::OK, kind: PNG, body: png, verdict: None }
     }
 }
 
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
-        let mut response = ([(header::CONTENT_TYPE, self.kind)], self.body).into_response();
+        let mut response = (self.status, [(header::CONTENT_TYPE, self.kind)], self.body).into_response();
         if let Some(verdict) = self.verdict {
             response.headers_mut().insert(VERDICT, HeaderValue::from_static(verdict));
         }
@@ -62,8 +72,7 @@ impl IntoResponse for Answer {
 
 /// A record that says why there is no other.
 pub fn refusal(status: StatusCode, message: &str) -> Response {
-    let record = json!({"schema": json::SCHEMA, "type": "error", "status": "error", "error": message});
-    (status, Answer::record(record.to_string())).into_response()
+    Answer::refusal(status, message).into_response()
 }
 
 /// An error with the status that tells a client what it can do about it. Those that are no client's fault are told of here, too.
@@ -84,16 +93,26 @@ struct Sent {
     query: Query,
     name: String,
     bytes: Bytes,
+    /// When its time is over.
+    end: Instant,
+    /// Its share of the memory for bodies.
+    _held: Held,
 }
 
 impl Sent {
-    /// Takes a request apart. Parameters are looked at before the body is read: who has them wrong need not send it.
+    /// Takes a request apart.
     async fn new(server: &Server, request: Request, known: &[Param]) -> Result<Self, Response> {
-        let query = Query::new(request.uri().query(), known).map_err(|e| refused(&e))?;
-        let upload = Upload::read(request, server.bounds).await;
-        let upload = upload.map_err(|(status, message)| refusal(status, &message))?;
+        let end = Instant::now() + server.pool.time();
+        let query = match Query::new(request.uri().query(), known) {
+            Ok(query) => query,
+            Err(error) => {
+                upload::drain(request).await;
+                return Err(refused(&error));
+            }
+        };
+        let upload = server.bodies.read(request, end).await.map_err(|refused| refused.response(server))?;
         let name = query.name.clone().or(upload.name).unwrap_or_else(|| UNNAMED.into());
-        Ok(Sent { query, name, bytes: upload.bytes })
+        Ok(Sent { query, name, bytes: upload.bytes, end, _held: upload.held })
     }
 
     fn decode(&self, server: &Server) -> Result<Image> {
@@ -111,17 +130,29 @@ where
         Ok(sent) => sent,
         Err(response) => return response,
     };
-    let name = sent.name.clone();
+    let (name, end) = (sent.name.clone(), sent.end);
     let shared = server.clone();
-    match server.pool.run(move || work(&shared, &sent)).await {
+    match server.pool.run(end, move || work(&shared, &sent)).await {
         Ok(answer) => answer.into_response(),
         Err(Refusal::Failed(error @ (Error::Image { .. } | Error::Input(_)))) => {
             match json::failed(kind, &name, &error) {
-                Ok(record) => (StatusCode::UNPROCESSABLE_ENTITY, Answer::record(record)).into_response(),
+                Ok(record) => {
+                    Answer { status: StatusCode::UNPROCESSABLE_ENTITY, ..Answer::record(record) }.into_response()
+                }
                 Err(error) => refused(&error),
             }
         }
         Err(why) => why.response(&server),
+    }
+}
+
+impl upload::Refused {
+    /// What is said to who sent it.
+    fn response(&self, server: &Server) -> Response {
+        match self {
+            upload::Refused::Full => Refusal::Full.response(server),
+            upload::Refused::Wrong(status, message) => refusal(*status, message),
+        }
     }
 }
 
@@ -150,6 +181,18 @@ fn timed<T>(work: impl FnOnce() -> Result<T>) -> Result<(T, f64)> {
     Ok((work()?, start.elapsed().as_secs_f64() * 1000.0))
 }
 
+/// Refuses to look at a picture in so many pieces that others would wait for minutes.
+fn bounded(tiles: Option<Tiles>, photo: &Image) -> Result<()> {
+    match tiles.map(|t| t.count(photo.width(), photo.height())) {
+        Some(count) if count > MOST_TILES => Err(Error::Usage(format!(
+            "tile and overlap make {count} pieces of a picture of {}x{}, expected {MOST_TILES} at most",
+            photo.width(),
+            photo.height()
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// `POST /v1/detect`
 pub async fn detect(State(server): Shared, request: Request) -> Response {
     look(server, request, "detect", query::DETECT, |server, sent| {
@@ -157,6 +200,7 @@ pub async fn detect(State(server): Shared, request: Request) -> Response {
         let detector = server.networks.detector()?;
         let (params, tiles) = command.settings(detector)?;
         let photo = sent.decode(server)?;
+        bounded(tiles, &photo)?;
         let (found, ms) = timed(|| detector.detect(&photo, &params, tiles))?;
         let labels = detector.labels();
         Ok(match sent.query.picture {
@@ -174,6 +218,7 @@ pub async fn mask(State(server): Shared, request: Request) -> Response {
         let masker = server.networks.masker()?;
         let settings = command.settings(masker)?;
         let photo = sent.decode(server)?;
+        bounded(settings.tiles, &photo)?;
         let (masked, ms) = timed(|| masker.mask(&photo, &settings))?;
         Ok(match sent.query.picture {
             Some(query::MASK_ITSELF) => Answer::picture(masks::png(masked.mask, command.invert)?),
@@ -215,12 +260,16 @@ pub async fn embed(State(server): Shared, request: Request) -> Response {
 }
 
 /// `POST /v1/inspect/{recipe}`
-pub async fn inspect(State(server): Shared, Path(name): Path<String>, request: Request) -> Response {
-    if !server.recipes.has(&name) {
-        return refusal(StatusCode::NOT_FOUND, &format!("there is no recipe {name:?}; see /v1/recipes"));
-    }
+pub async fn inspect(State(server): Shared, path: Result<Path<String>, PathRejection>, request: Request) -> Response {
+    let Ok(Path(name)) = path else {
+        upload::drain(request).await;
+        return refusal(StatusCode::NOT_FOUND, "a recipe's name is text");
+    };
     look(server, request, "inspect", query::INSPECT, move |server, sent| {
-        let recipe = server.recipes.get(&name)?;
+        let Some(recipe) = server.recipes.get(&name)? else {
+            let message = format!("there is no recipe {name:?}; see /v1/recipes");
+            return Ok(Answer::refusal(StatusCode::NOT_FOUND, &message));
+        };
         let photo = sent.decode(server)?;
         let (inspection, ms) = timed(|| recipe.inspector.inspect(&photo))?;
         server.metrics.judged(&recipe.name, inspection.verdict);
@@ -245,7 +294,9 @@ pub async fn models() -> Response {
 /// `GET /v1/recipes`: a record each; of one that cannot be used, why.
 pub async fn recipes(State(server): Shared) -> Response {
     let known = server.clone();
-    let all = server.pool.run(move || known.recipes.names()?.iter().map(|name| recipe(&known, name)).collect()).await;
+    let end = Instant::now() + server.pool.time();
+    let all =
+        server.pool.run(end, move || known.recipes.names()?.iter().map(|name| recipe(&known, name)).collect()).await;
     match all {
         Ok(records) => Answer::record(Value::Array(records).to_string()).into_response(),
         Err(why) => why.response(&server),
@@ -255,7 +306,8 @@ pub async fn recipes(State(server): Shared) -> Response {
 fn recipe(server: &Server, name: &str) -> Result<Value> {
     let head = json!({"schema": json::SCHEMA, "type": "recipe", "name": name});
     let body = match server.recipes.get(name) {
-        Ok(loaded) => {
+        Ok(None) => json!({"status": "error", "error": "it is gone"}),
+        Ok(Some(loaded)) => {
             let region = |r: &Region| json!({"name": r.name, "rect": r.rect, "method": r.method.name(), "threshold": r.threshold});
             let regions: Vec<Value> = loaded.recipe.regions.iter().map(region).collect();
             json!({"status": "ok", "sha256": loaded.sha256, "good_images": loaded.recipe.good_images, "regions": regions})

@@ -7,7 +7,6 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,17 +42,16 @@ pub fn tls(certificate: &Path, key: &Path) -> Result<TlsAcceptor> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// Serves `app` on `listener` until `end`, then gives open requests `grace` to finish. Whether all did.
+/// Serves `app` on `listener` until `stop` counts a signal, then gives open requests `grace` to finish, or until the next signal. Whether all did.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     app: Router,
-    end: impl Future<Output = ()>,
+    mut stop: tokio::sync::watch::Receiver<usize>,
     grace: Duration,
 ) -> bool {
     let open = Arc::new(Semaphore::new(MOST));
     let graceful = GracefulShutdown::new();
-    tokio::pin!(end);
     loop {
         let accepted = async {
             let permit = open.clone().acquire_owned().await;
@@ -68,7 +66,7 @@ pub async fn serve(
                     continue;
                 }
             },
-            () = &mut end => break,
+            _ = stop.changed() => break,
         };
         let (app, tls, watcher) = (app.clone(), tls.clone(), graceful.watcher());
         tokio::spawn(async move {
@@ -85,7 +83,11 @@ pub async fn serve(
         });
     }
     drop(listener);
-    tokio::time::timeout(grace, graceful.shutdown()).await.is_ok()
+    tokio::select! {
+        () = graceful.shutdown() => true,
+        () = tokio::time::sleep(grace) => false,
+        _ = stop.changed() => false,
+    }
 }
 
 /// A stream whose writes do not wait for ever.

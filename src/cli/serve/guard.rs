@@ -2,6 +2,7 @@
 
 use super::Server;
 use super::api::refusal;
+use super::upload;
 use crate::error::{Error, Result};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -32,6 +33,13 @@ impl Token {
                 "{}: the token has {} characters, expected {SHORTEST} or more on its first line",
                 path.display(),
                 token.len()
+            );
+            return Err(Error::Usage(message));
+        }
+        if !token.chars().all(|c| c.is_ascii_graphic() || c == ' ') {
+            let message = format!(
+                "{}: the token has characters that a header cannot carry, expected plain ASCII",
+                path.display()
             );
             return Err(Error::Usage(message));
         }
@@ -74,7 +82,10 @@ pub async fn guard(
     let start = Instant::now();
     let route = path.as_ref().map_or("other", MatchedPath::as_str).to_string();
     let response = match refused(&server, &route, request.headers()) {
-        Some(response) => response,
+        Some(response) => {
+            upload::drain(request).await;
+            response
+        }
         None => next.run(request).await,
     };
     server.metrics.answered(&route, response.status().as_u16(), start.elapsed());

@@ -27,13 +27,12 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use metrics::Metrics;
 use pool::Pool;
-use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use upload::Bounds;
+use upload::Bodies;
 
 /// How a server is set up.
 #[derive(Debug)]
@@ -60,11 +59,14 @@ pub struct Config {
     pub timeout: Duration,
 }
 
+/// Bodies of the largest size that wait beside those that are looked at; of usual pictures these are many.
+const HELD: usize = 4;
+
 /// What all requests share.
 #[derive(Debug)]
 pub struct Server {
     pool: Pool,
-    bounds: Bounds,
+    bodies: Bodies,
     limits: Limits,
     token: Option<guard::Token>,
     metrics: Metrics,
@@ -152,7 +154,7 @@ fn routes(server: Arc<Server>) -> Router {
         .route("/openapi.json", get(api::openapi))
         .fallback(unknown)
         .method_not_allowed_fallback(method)
-        // `upload` has the bound, which is the user's.
+        // `upload` bounds bodies, as the user says.
         .layer(DefaultBodyLimit::disable())
         .layer(axum::middleware::from_fn_with_state(server.clone(), guard::guard))
         .with_state(server)
@@ -176,7 +178,7 @@ pub fn run(config: Config) -> Result<()> {
     networks.mask_model.as_ref().map(|_| networks.masker()).transpose()?;
     let server = Arc::new(Server {
         pool: Pool::new(options.threads, config.queue, config.timeout),
-        bounds: Bounds { bytes: config.body, time: config.timeout },
+        bodies: Bodies::new(config.body, options.threads + HELD),
         limits: options.limits,
         token: config.token_file.as_deref().map(guard::Token::read).transpose()?,
         metrics: Metrics::default(),
@@ -187,7 +189,7 @@ pub fn run(config: Config) -> Result<()> {
     server.recipes.names()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|e| Error::Internal(format!("starting the server's threads: {e}")))?;
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
         let taken = |e| Error::io(listen.to_string(), "listen on", e);
         let listener = tokio::net::TcpListener::bind(listen).await.map_err(taken)?;
         let address = listener.local_addr().map_err(taken)?;
@@ -196,8 +198,13 @@ pub fn run(config: Config) -> Result<()> {
         let loading = server.clone();
         // Requests may come before all is loaded; each waits for what it needs.
         tokio::task::spawn_blocking(move || {
-            loading.networks.load();
-            if let Err(error) = loading.recipes.read() {
+            let load = std::panic::AssertUnwindSafe(|| {
+                loading.networks.load();
+                loading.recipes.read()
+            });
+            let loaded = std::panic::catch_unwind(load);
+            let loaded = loaded.unwrap_or_else(|panic| Err(Error::Internal(batch::panic_text(&*panic))));
+            if let Err(error) = loaded {
                 output::complain(&error);
             }
             loading.ready.store(true, Ordering::Release);
@@ -205,23 +212,31 @@ pub fn run(config: Config) -> Result<()> {
                 output::note("ready");
             }
         });
-        let done = connections::serve(listener, tls, routes(server), stopped()?, config.timeout).await;
+        let done = connections::serve(listener, tls, routes(server), stop_signals()?, config.timeout).await;
         if !done {
             output::note("some requests were not done in time and were cut off");
         }
         Ok(())
-    })
+    });
+    // Work that nobody waits for any more is not waited for.
+    runtime.shutdown_background();
+    result
 }
 
-/// Waits for SIGTERM or Ctrl-C.
-fn stopped() -> Result<impl Future<Output = ()>> {
+/// Tells when SIGTERM or Ctrl-C comes, each time that it does.
+fn stop_signals() -> Result<tokio::sync::watch::Receiver<usize>> {
     use tokio::signal::unix::{SignalKind, signal};
     let on = |kind| signal(kind).map_err(|e| Error::Internal(format!("waiting for signals: {e}")));
     let (mut terminate, mut interrupt) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+    let (sender, receiver) = tokio::sync::watch::channel(0);
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            sender.send_modify(|count| *count += 1);
         }
-    })
+    });
+    Ok(receiver)
 }

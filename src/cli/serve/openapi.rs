@@ -54,8 +54,11 @@ fn errors(list: &[(&str, &str)]) -> Map<String, Value> {
 }
 
 /// What every route may answer.
-const COMMON: [(&str, &str); 2] =
-    [("401", "The token is missing or wrong"), ("403", "A page of another site, or another machine without a token")];
+const COMMON: [(&str, &str); 3] = [
+    ("405", "Not this method"),
+    ("401", "The token is missing or wrong"),
+    ("403", "A page of another site, or another machine without a token"),
+];
 
 fn operation(summary: &str, known: &[Param], recipe: bool) -> Value {
     let query = known.iter().map(|p| {
@@ -78,6 +81,7 @@ fn operation(summary: &str, known: &[Param], recipe: bool) -> Value {
         ("408", "The body did not arrive in time"),
         ("413", "The body is too large"),
         ("422", "The picture cannot be used"),
+        ("500", "A recipe or a network cannot be used, or a defect"),
         ("503", "The queue is full; try again after Retry-After seconds"),
         ("504", "Not done in time"),
     ]));
@@ -101,7 +105,7 @@ fn operation(summary: &str, known: &[Param], recipe: bool) -> Value {
 
 fn look_up(summary: &str, kind: &str, open: bool) -> Value {
     let mut responses = errors(&COMMON);
-    responses.append(&mut errors(&[("503", "Not yet, or busy"), ("504", "Not done in time")]));
+    responses.append(&mut errors(&[("500", "A defect"), ("503", "Not yet, or busy"), ("504", "Not done in time")]));
     responses.insert("200".into(), json!({"description": summary, "content": {kind: {}}}));
     let mut operation = json!({"summary": summary, "responses": responses});
     if open {

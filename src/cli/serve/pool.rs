@@ -40,7 +40,7 @@ impl Drop for Counted {
 }
 
 impl Pool {
-    /// `threads` at a time, at most `most_waiting` waiting, `time` for each from its arrival on.
+    /// `threads` at a time, at most `most_waiting` waiting; requests have `time` from their arrival on.
     pub fn new(threads: usize, most_waiting: usize, time: Duration) -> Self {
         Pool { free: Arc::new(Semaphore::new(threads)), threads, open: Arc::default(), most_waiting, time }
     }
@@ -55,31 +55,32 @@ impl Pool {
         self.threads - self.free.available_permits().min(self.threads)
     }
 
-    /// The time that each has.
+    /// The time that a request has.
     pub fn time(&self) -> Duration {
         self.time
     }
 
-    /// Does `work` on a thread of its own. What cannot be interrupted goes on after its time is over and keeps its place until
+    /// Does `work` on a thread of its own, until `end`. What cannot be interrupted goes on after its time is over and keeps its place until
     /// it is done; a panic is an error of this work alone.
     pub async fn run<T: Send + 'static>(
         &self,
+        end: Instant,
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T, Refusal> {
-        let start = Instant::now();
+        let left = || end.saturating_duration_since(Instant::now());
         let before = self.open.fetch_add(1, Ordering::Relaxed);
         let counted = Counted(self.open.clone());
         if before >= self.threads + self.most_waiting {
             return Err(Refusal::Full);
         }
-        let permit = tokio::time::timeout(self.time, self.free.clone().acquire_owned()).await;
+        let permit = tokio::time::timeout(left(), self.free.clone().acquire_owned()).await;
         let permit = permit.map_err(|_| Refusal::Late)?.map_err(|_| Refusal::Full)?;
         let running = tokio::task::spawn_blocking(move || {
             let result = work();
             drop((permit, counted));
             result
         });
-        match tokio::time::timeout(self.time.saturating_sub(start.elapsed()), running).await {
+        match tokio::time::timeout(left(), running).await {
             Err(_) => Err(Refusal::Late),
             Ok(Ok(result)) => result.map_err(Refusal::Failed),
             Ok(Err(stopped)) => {
@@ -95,6 +96,10 @@ mod tests {
     use super::*;
     use std::sync::mpsc;
 
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(60)
+    }
+
     fn runtime() -> tokio::runtime::Runtime {
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
     }
@@ -106,7 +111,7 @@ mod tests {
             let (go, gate) = mpsc::channel::<()>();
             let spawn = |work: Box<dyn FnOnce() -> Result<u8> + Send>| {
                 let pool = pool.clone();
-                tokio::spawn(async move { pool.run(work).await })
+                tokio::spawn(async move { pool.run(soon(), work).await })
             };
             let first = spawn(Box::new(move || {
                 gate.recv().unwrap();
@@ -119,7 +124,7 @@ mod tests {
             while pool.waiting() == 0 {
                 tokio::task::yield_now().await;
             }
-            assert!(matches!(pool.run(|| Ok(3)).await, Err(Refusal::Full)));
+            assert!(matches!(pool.run(soon(), || Ok(3)).await, Err(Refusal::Full)));
             go.send(()).unwrap();
             assert_eq!(first.await.unwrap().unwrap(), 1);
             assert_eq!(second.await.unwrap().unwrap(), 2);
@@ -132,15 +137,15 @@ mod tests {
         runtime().block_on(async {
             let pool = Pool::new(1, 4, Duration::from_millis(50));
             let (go, gate) = mpsc::channel::<()>();
-            let slow = pool.run(move || Ok(gate.recv().is_ok())).await;
+            let slow = pool.run(Instant::now() + pool.time(), move || Ok(gate.recv().is_ok())).await;
             assert!(matches!(slow, Err(Refusal::Late)));
             assert_eq!(pool.busy(), 1);
-            assert!(matches!(pool.run(|| Ok(())).await, Err(Refusal::Late)));
+            assert!(matches!(pool.run(Instant::now() + pool.time(), || Ok(())).await, Err(Refusal::Late)));
             go.send(()).unwrap();
             while pool.busy() > 0 {
                 tokio::task::yield_now().await;
             }
-            assert!(pool.run(|| Ok(())).await.is_ok());
+            assert!(pool.run(soon(), || Ok(())).await.is_ok());
         });
     }
 
@@ -148,9 +153,9 @@ mod tests {
     fn a_panic_costs_one_piece_of_work() {
         runtime().block_on(async {
             let pool = Pool::new(1, 1, Duration::from_secs(60));
-            let result = pool.run::<()>(|| panic!("a decoder's defect")).await;
+            let result = pool.run::<()>(soon(), || panic!("a decoder's defect")).await;
             assert!(matches!(result, Err(Refusal::Failed(Error::Internal(m))) if m == "a decoder's defect"));
-            assert_eq!(pool.run(|| Ok(1)).await.unwrap(), 1);
+            assert_eq!(pool.run(soon(), || Ok(1)).await.unwrap(), 1);
             assert_eq!((pool.busy(), pool.waiting()), (0, 0));
         });
     }

@@ -9,6 +9,11 @@ use crate::tasks::inspect::Inspector;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+/// How often, and how long, a recipe that cannot be read is waited for: `learn --force` puts it in place in two steps.
+const RETRIES: usize = 2;
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// A recipe that is ready to inspect with.
 #[derive(Debug)]
@@ -87,20 +92,37 @@ impl Recipes {
         folder.join(recipe::FILE).is_file().then_some(folder)
     }
 
-    /// Whether there is one of that name.
-    pub fn has(&self, name: &str) -> bool {
-        self.path(name).is_some()
+    /// The one of that name as it is on disk now; none where there is none. Inspections that run end with the one they began with.
+    ///
+    /// # Errors
+    /// One that cannot be used; the fault is the recipe's, whatever kind of error it is.
+    pub fn get(&self, name: &str) -> Result<Option<Arc<Loaded>>> {
+        let mut found = self.try_get(name);
+        for _ in 0..RETRIES {
+            // It may be that it is being replaced.
+            if found.is_ok() {
+                break;
+            }
+            std::thread::sleep(PAUSE);
+            found = self.try_get(name);
+        }
+        found.map_err(|error| match error {
+            Error::Image { .. } | Error::Input(_) => Error::recipe(name, error.one_line()),
+            other => other,
+        })
     }
 
-    /// The one of that name as it is on disk now. Inspections that run end with the one they began with.
-    pub fn get(&self, name: &str) -> Result<Arc<Loaded>> {
-        let folder = self.path(name).ok_or_else(|| Error::Input(format!("there is no recipe {name:?}")))?;
+    fn try_get(&self, name: &str) -> Result<Option<Arc<Loaded>>> {
+        let Some(folder) = self.path(name) else {
+            self.loaded.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+            return Ok(None);
+        };
         let known = self.loaded.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
         if let Some(known) = known.filter(|k| hash(&folder).is_ok_and(|h| h == k.sha256)) {
-            return Ok(known);
+            return Ok(Some(known));
         }
         let loaded = Arc::new(Loaded::read(&folder, self.limits)?);
         self.loaded.write().unwrap_or_else(PoisonError::into_inner).insert(name.to_string(), loaded.clone());
-        Ok(loaded)
+        Ok(Some(loaded))
     }
 }

@@ -1,10 +1,22 @@
-//! The picture of a request: the body as it is, or a file of a form.
+//! The picture of a request: the body as it is, or a file of a form. What all bodies together may hold in memory is bounded.
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Multipart, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// What is counted at a time, in bytes.
+const PIECE: usize = 1024;
+/// What is taken of a body that nobody wants, in bytes and in time: a client that is still sending when the connection is closed
+/// does not see the answer.
+const DRAINED: usize = 1 << 20;
+const DRAINING: Duration = Duration::from_secs(2);
+
+/// A share of the memory for bodies, given back when it is dropped.
+pub type Held = OwnedSemaphorePermit;
 
 /// A picture's bytes, and the name that a form gives them.
 #[derive(Debug)]
@@ -13,33 +25,69 @@ pub struct Upload {
     pub bytes: Bytes,
     /// The file's name in the form.
     pub name: Option<String>,
+    /// Their share of the memory.
+    pub held: Held,
 }
 
-/// What is said to who sends no picture, too much, or too slowly.
-pub type Refused = (StatusCode, String);
-
-/// Bounds on what is sent.
-#[derive(Debug, Clone, Copy)]
-pub struct Bounds {
-    /// Bytes of a body.
-    pub bytes: usize,
-    /// The time it may take to arrive.
-    pub time: Duration,
+/// Why there is no picture.
+#[derive(Debug)]
+pub enum Refused {
+    /// Other bodies fill the memory.
+    Full,
+    /// The client's fault.
+    Wrong(StatusCode, String),
 }
 
-impl Upload {
-    /// Reads the picture of `request`.
-    pub async fn read(request: Request, bounds: Bounds) -> Result<Self, Refused> {
-        let reading = async {
-            if is_form(request.headers()) {
-                of_form(request, bounds.bytes).await
-            } else {
-                plain(request, bounds.bytes).await
-            }
-        };
-        let late = (StatusCode::REQUEST_TIMEOUT, format!("the body did not arrive within {} s", bounds.time.as_secs()));
-        tokio::time::timeout(bounds.time, reading).await.unwrap_or(Err(late))
+/// Takes bodies, one of `most` bytes at most and no more of them at a time than fit into the memory for them.
+#[derive(Debug)]
+pub struct Bodies {
+    most: usize,
+    free: Arc<Semaphore>,
+}
+
+impl Bodies {
+    /// Bodies of at most `most` bytes, in memory for `count` such.
+    pub fn new(most: usize, count: usize) -> Self {
+        Bodies { most, free: Arc::new(Semaphore::new((most / PIECE + 1) * count)) }
     }
+
+    /// Reads the picture of `request`, until `end`.
+    pub async fn read(&self, request: Request, end: Instant) -> Result<Upload, Refused> {
+        let length = request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
+        // One that does not say how long it is may be as long as any.
+        let pieces = length.unwrap_or(self.most).min(self.most) / PIECE + 1;
+        let Ok(held) = self.free.clone().try_acquire_many_owned(pieces as u32) else {
+            drain(request).await;
+            return Err(Refused::Full);
+        };
+        let (parts, body) = request.into_parts();
+        let reading = tokio::time::timeout_at(end.into(), whole(body, self.most));
+        let late = || Refused::Wrong(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time".into());
+        let bytes = reading.await.unwrap_or_else(|_| Err(late()))?;
+        let (bytes, name) = match is_form(&parts.headers) {
+            true => of_form(Request::from_parts(parts, Body::from(bytes))).await?,
+            false => (bytes, None),
+        };
+        if bytes.is_empty() {
+            return Err(no_picture());
+        }
+        Ok(Upload { bytes, name, held })
+    }
+}
+
+/// Takes some of a body that nobody wants.
+pub async fn drain(request: Request) {
+    let mut body = request.into_body();
+    let taking = async {
+        let mut taken = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            taken += frame.data_ref().map_or(0, Bytes::len);
+            if taken > DRAINED {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(DRAINING, taking).await;
 }
 
 fn is_form(headers: &HeaderMap) -> bool {
@@ -47,51 +95,43 @@ fn is_form(headers: &HeaderMap) -> bool {
     kind.trim_start().to_ascii_lowercase().starts_with("multipart/")
 }
 
-fn too_large(limit: usize) -> Refused {
-    (StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {} MB; see --max-body", limit / 1_000_000))
-}
-
 fn no_picture() -> Refused {
-    (StatusCode::BAD_REQUEST, "no picture: send it as the body, or as a file of a form".into())
+    Refused::Wrong(StatusCode::BAD_REQUEST, "no picture: send it as the body, or as a file of a form".into())
 }
 
-/// The body as it is. Of one that is too large as much again is taken and dropped: a client that is still sending would not see
-/// the answer.
-async fn plain(request: Request, limit: usize) -> Result<Upload, Refused> {
-    let mut body = request.into_body();
+/// The whole body. Of one that is too large as much again is taken and dropped, so that its sender sees the answer.
+async fn whole(mut body: Body, most: usize) -> Result<Bytes, Refused> {
     let (mut bytes, mut length) = (Vec::new(), 0);
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|e| (StatusCode::BAD_REQUEST, format!("the body could not be read: {e}")))?;
-        let Ok(data) = frame.into_data() else { continue };
+        let broken = |e| Refused::Wrong(StatusCode::BAD_REQUEST, format!("the body could not be read: {e}"));
+        let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
         length += data.len();
-        if length <= limit {
+        if length <= most {
             bytes.extend_from_slice(&data);
-        } else if length > 2 * limit {
+        } else {
+            bytes = Vec::new();
+        }
+        if length > 2 * most {
             break;
         }
     }
-    match length {
-        0 => Err(no_picture()),
-        _ if length > limit => Err(too_large(limit)),
-        _ => Ok(Upload { bytes: bytes.into(), name: None }),
+    if length > most {
+        let message = format!("the body is larger than {} MB; see --max-body", most / 1_000_000);
+        return Err(Refused::Wrong(StatusCode::PAYLOAD_TOO_LARGE, message));
     }
+    Ok(bytes.into())
 }
 
-/// The first file of a form, whatever its field is called.
-async fn of_form(request: Request, limit: usize) -> Result<Upload, Refused> {
-    let (parts, body) = request.into_parts();
-    let request = Request::from_parts(parts, Body::new(http_body_util::Limited::new(body, limit)));
-    let failed = |status: StatusCode, text: String| match status {
-        StatusCode::PAYLOAD_TOO_LARGE => too_large(limit),
-        _ => (StatusCode::BAD_REQUEST, format!("the form could not be read: {text}")),
-    };
-    let mut form = Multipart::from_request(request, &()).await.map_err(|e| failed(e.status(), e.body_text()))?;
-    while let Some(field) = form.next_field().await.map_err(|e| failed(e.status(), e.body_text()))? {
+/// The first file of a form, whatever its field is called, or the field `image`.
+async fn of_form(request: Request) -> Result<(Bytes, Option<String>), Refused> {
+    let failed = |text: String| Refused::Wrong(StatusCode::BAD_REQUEST, format!("the form could not be read: {text}"));
+    let mut form = Multipart::from_request(request, &()).await.map_err(|e| failed(e.body_text()))?;
+    while let Some(field) = form.next_field().await.map_err(|e| failed(e.body_text()))? {
         let name = field.file_name().map(str::to_string);
         let picture = field.name() == Some("image") || name.is_some();
-        let bytes = field.bytes().await.map_err(|e| failed(e.status(), e.body_text()))?;
+        let bytes = field.bytes().await.map_err(|e| failed(e.body_text()))?;
         if picture && !bytes.is_empty() {
-            return Ok(Upload { bytes, name });
+            return Ok((bytes, name));
         }
     }
     Err(no_picture())

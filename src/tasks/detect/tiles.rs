@@ -30,6 +30,16 @@ impl Tiles {
         ys.iter().flat_map(|&y| xs.iter().map(move |&x| (x, y, w, h))).collect()
     }
 
+    /// How many pieces cover a picture.
+    pub fn count(&self, width: u32, height: u32) -> u64 {
+        let along = |side: u32| u64::from(side.saturating_sub(self.size).div_ceil(self.step())) + 1;
+        along(width) * along(height)
+    }
+
+    fn step(&self) -> u32 {
+        ((self.size as f32 * (1.0 - self.overlap)) as u32).max(1)
+    }
+
     /// Whether a box in the pixels of the tile `(x, y, width, height)` is cut by a border that is not the picture's.
     pub fn cuts(rect: &Rect, tile: (u32, u32, u32, u32), picture: (u32, u32)) -> bool {
         let (x, y, w, h) = tile;
@@ -40,7 +50,7 @@ impl Tiles {
     }
 
     fn starts(&self, side: u32) -> Vec<u32> {
-        let step = ((self.size as f32 * (1.0 - self.overlap)) as u32).max(1);
+        let step = self.step();
         let last = side.saturating_sub(self.size);
         (0..last.div_ceil(step)).map(|i| i * step).chain([last]).collect()
     }

@@ -63,6 +63,9 @@ fn large_enough(quad: &Quad) -> bool {
     quad.width() > 3.0 && quad.height() > 3.0
 }
 
+/// Pixels of a strip with its rows: as many as a picture may have at most by default.
+const MOST_PADDED: u64 = 200_000_000;
+
 /// Strips with black rows above and below, and how many above; other pictures as they are.
 fn with_rows(image: &Image) -> Result<(Image, u32)> {
     let (width, height) = (image.width(), image.height());
@@ -70,6 +73,12 @@ fn with_rows(image: &Image) -> Result<(Image, u32)> {
         return Ok((image.clone(), 0));
     }
     let rows = (2 * (width / STRIP).max(LOW)).abs_diff(height) / 2;
+    if u64::from(width) * u64::from(height + 2 * rows) > MOST_PADDED {
+        let message = format!(
+            "a strip of {width}x{height} pixels is too long to be read at once; read it in pieces, each a region"
+        );
+        return Err(Error::Input(message));
+    }
     let row = width as usize * 3;
     let mut data = vec![0; row * (height + 2 * rows) as usize];
     data[row * rows as usize..][..image.data().len()].copy_from_slice(image.data());
