@@ -72,10 +72,11 @@ impl Detect {
     pub fn run(self) -> Result<Outcome> {
         let sources = batch::sources(&self.images)?;
         let options = batch::Options::new(self.threads, self.quiet, self.max_pixels)?;
-        let pictures = output::pictures(self.annotate.as_deref(), &sources)?;
         let detector = detection::detector(self.model.as_deref())?;
         let labels = detector.labels();
+        // Before a folder is made: wrong options leave nothing behind.
         let (params, tiles) = self.settings(&detector)?;
+        let pictures = output::pictures(self.annotate.as_deref(), &sources)?;
         let mut files = match (self.format, &self.out) {
             (Some(format), Some(out)) => Some(Labels::new(format, out, labels, &self.images, &sources)?),
             (None, None) => None,
