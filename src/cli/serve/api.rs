@@ -161,8 +161,10 @@ impl Refusal {
     fn response(&self, server: &Server) -> Response {
         match self {
             Refusal::Full => {
-                let mut response =
-                    refusal(StatusCode::SERVICE_UNAVAILABLE, "all threads are busy and the queue is full");
+                let mut response = refusal(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "all threads are busy and the queue, or the memory for bodies, is full",
+                );
                 response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
                 response
             }
