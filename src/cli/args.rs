@@ -7,6 +7,27 @@ use std::ffi::OsString;
 /// What stands for `-` while argh parses: it takes anything that begins with `-` for an option.
 const STDIN_MARK: &str = "\u{1}stdin";
 
+/// Commands of two words. A directory of such a name is given as `./compare`.
+const TWO_WORDS: &[&str] = &[
+    "audit report",
+    "audit verify",
+    "dedup compare",
+    "dedup hash",
+    "label apply",
+    "label check",
+    "label convert",
+    "label ontology",
+    "label remote",
+    "label review",
+    "label templates",
+    #[cfg(feature = "train")]
+    "train cells",
+    #[cfg(feature = "train")]
+    "train classes",
+    #[cfg(feature = "train")]
+    "train detect",
+];
+
 /// What the arguments ask for.
 #[derive(Debug)]
 pub enum Parsed {
@@ -18,8 +39,8 @@ pub enum Parsed {
     Usage(String),
 }
 
-/// ocellus inspects, labels and compares pictures with networks of its own: one file, no GPU. It connects to nothing but the
-/// labelling server that label remote is given and the webhook that hazard is given; serve answers those that connect to it.
+/// ocellus inspects, labels and compares pictures with networks of its own: one file, no GPU. It connects to nothing but
+/// what label remote, --webhook and --mqtt are given; serve and --modbus answer those that connect to them.
 #[derive(FromArgs, Debug)]
 #[argh(
     note = "Exit codes: 0 fine or pass, 1 a fail was found, 2 an error. `ocellus COMMAND --help` tells of each command."
@@ -77,7 +98,7 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Parsed {
 fn joined(mut args: Vec<String>) -> Vec<String> {
     if let [first, second, ..] = &args[..] {
         let both = format!("{first} {second}");
-        if super::commands::TWO_WORDS.contains(&both.as_str()) {
+        if TWO_WORDS.contains(&both.as_str()) {
             args.splice(..2, [both]);
         }
     }
@@ -88,8 +109,7 @@ fn joined(mut args: Vec<String>) -> Vec<String> {
 fn group(args: &[String]) -> Option<String> {
     let first = args.first()?;
     let known = TopLevel::from_args(&["ocellus"], &[first, "--help"]).is_err_and(|e| e.status.is_ok());
-    let commands: Vec<&str> =
-        super::commands::TWO_WORDS.iter().copied().filter(|c| c.split(' ').next() == Some(first)).collect();
+    let commands: Vec<&str> = TWO_WORDS.iter().copied().filter(|c| c.split(' ').next() == Some(first)).collect();
     let named = args.get(1).is_some_and(|second| commands.contains(&format!("{first} {second}").as_str()));
     let list = commands.join("\n  ocellus ");
     (!known && !named && !commands.is_empty())

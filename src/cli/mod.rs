@@ -4,6 +4,7 @@
 //! pass. Results go to standard output and nothing else does.
 
 mod args;
+mod audit;
 mod batch;
 mod commands;
 mod dedup;
@@ -18,9 +19,13 @@ mod process;
 mod recipes;
 #[cfg(feature = "serve")]
 mod serve;
+mod station;
 mod text_lines;
 #[cfg(feature = "train")]
 mod train;
+#[cfg(feature = "serve")]
+mod versions;
+mod watch;
 
 use crate::error::{Error, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -7,6 +7,9 @@ use std::collections::HashSet;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
+/// How the names of files begin that are being written.
+pub const TEMPORARY: &str = ".ocellus-";
+
 /// Writes one line of results to standard output.
 pub fn line(text: &str) -> Result<()> {
     self::text(&format!("{text}\n"))
@@ -91,6 +94,17 @@ pub fn write_file(file: &Path, bytes: &[u8]) -> Result<()> {
     pending.finish()
 }
 
+/// Like [`write_file`], and on disk when this returns, so that not even a power cut leaves it empty.
+pub fn write_durable(file: &Path, bytes: &[u8]) -> Result<()> {
+    let mut pending = Pending::new(file)?;
+    pending.write(bytes)?;
+    pending.sync()?;
+    pending.finish()?;
+    // The name as well.
+    let folder = folder_of(file);
+    std::fs::File::open(folder).and_then(|f| f.sync_all()).map_err(|e| Error::io(folder, "write", e))
+}
+
 /// A file that is written piece by piece under a temporary name, and renamed when it is whole.
 pub struct Pending<'a> {
     file: &'a Path,
@@ -106,7 +120,7 @@ impl<'a> Pending<'a> {
             use std::os::unix::fs::PermissionsExt;
             builder.permissions(std::fs::Permissions::from_mode(0o644));
         }
-        let temporary = builder.prefix(".ocellus-").tempfile_in(folder_of(file));
+        let temporary = builder.prefix(TEMPORARY).tempfile_in(folder_of(file));
         let temporary = temporary.map_err(|e| Error::io(file, "write", e))?;
         Ok(Pending { file, temporary: io::BufWriter::new(temporary) })
     }
@@ -114,6 +128,12 @@ impl<'a> Pending<'a> {
     /// Writes the next piece.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.temporary.write_all(bytes).map_err(|e| Error::io(self.file, "write", e))
+    }
+
+    /// Waits until all of it is on disk.
+    pub fn sync(&mut self) -> Result<()> {
+        let synced = self.temporary.flush().and_then(|()| self.temporary.get_ref().as_file().sync_all());
+        synced.map_err(|e| Error::io(self.file, "write", e))
     }
 
     /// Gives the file its name.

@@ -7,7 +7,7 @@ use crate::models::{self, Model, sha256_hex};
 use crate::recipe::{self, Folder, Golden, Method, ModelRef, Recipe, Region};
 use crate::tasks::inspect::{AlignChoice, Inspector, Learner, Printed, RegionSpec, Verdict};
 use crate::tasks::ocr::Reader;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// `name=x,y,w,h` or `name=x,y,w,h:method`.
@@ -16,6 +16,18 @@ pub struct RegionArg {
     name: String,
     rect: [u32; 4],
     method: Option<Method>,
+}
+
+#[cfg(feature = "serve")]
+impl RegionArg {
+    /// A region, as the command line would name it.
+    ///
+    /// # Errors
+    /// In words, what is wrong with it.
+    pub fn new(name: &str, rect: [u32; 4], method: Method) -> Result<Self, String> {
+        let [x, y, w, h] = rect;
+        format!("{name}={x},{y},{w},{h}:{}", method.name()).parse()
+    }
 }
 
 impl FromStr for RegionArg {
@@ -60,6 +72,14 @@ impl FromStr for ThresholdArg {
 pub struct TextArg {
     region: String,
     text: String,
+}
+
+#[cfg(feature = "serve")]
+impl TextArg {
+    /// What `region` must show.
+    pub fn new(region: &str, text: &str) -> Self {
+        TextArg { region: region.into(), text: text.into() }
+    }
 }
 
 impl FromStr for TextArg {
@@ -270,6 +290,36 @@ pub fn inspector(folder: &Folder, limits: Limits) -> Result<Inspector> {
     let golden = input::decode(&name, &folder.golden, &limits)?;
     let model = folder.recipe.model.as_ref().map(|m| recipe_model(folder, m)).transpose()?;
     Inspector::new(&folder.recipe, &golden, &folder.memories, model.as_ref())
+}
+
+/// A recipe that is ready to inspect with.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Its name: that of its folder.
+    pub name: String,
+    /// SHA-256 of its `recipe.toml`, which names the hashes of its memories.
+    pub sha256: String,
+    /// What it says.
+    pub recipe: Recipe,
+    /// What inspects by it.
+    pub inspector: Inspector,
+}
+
+impl Loaded {
+    /// The recipe in `folder`.
+    pub fn read(folder: &Path, limits: Limits) -> Result<Self> {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let sha256 = hash(folder)?;
+        let folder = Folder::read(folder)?;
+        let inspector = inspector(&folder, limits)?;
+        Ok(Loaded { name, sha256, recipe: folder.recipe, inspector })
+    }
+}
+
+/// What tells one version of a recipe from another.
+pub fn hash(folder: &Path) -> Result<String> {
+    let file = folder.join(recipe::FILE);
+    Ok(sha256_hex(&std::fs::read(&file).map_err(|e| Error::io(&file, "read", e))?))
 }
 
 fn recipe_model(folder: &Folder, wanted: &ModelRef) -> Result<Model> {

@@ -1,10 +1,12 @@
 //! The client of a labelling server (X-AnyLabeling-Server) on another machine: pictures and prompts go there, objects come
-//! back. And the webhook that is told of hazards. Nothing else in the crate speaks to a network, and this does so only with
-//! the machine that it is given.
+//! back. And the webhook and the broker that records are told to. Nothing else in the crate begins to speak to another machine, and this
+//! does so only with the one that it is given.
 
 mod agent;
 mod client;
 mod exemplar;
+#[cfg(feature = "line")]
+pub mod mqtt;
 mod prompts;
 mod resolve;
 mod shapes;

@@ -21,6 +21,8 @@ pub struct Browser {
     number: u64,
     /// What the browser told of its own accord.
     pub events: Vec<Value>,
+    /// Where its page comes from, if from a server.
+    pub server: Option<String>,
 }
 
 /// The program: `OCELLUS_BROWSER`, or a Chromium on the path. None if there is none; on continuous integration that is an
@@ -46,6 +48,7 @@ impl Browser {
         let mut child = Command::new("sh")
             .args(["-c", script, &program, "--remote-debugging-pipe", "--headless", "--no-sandbox", "--disable-gpu"])
             .args(["--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update"])
+            .args(["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"])
             .args(["--disable-sync", "--disable-dev-shm-usage", "--window-size=1400,900"])
             .arg(format!("--user-data-dir={}", folder.join("profile").display()))
             .arg("about:blank")
@@ -62,7 +65,8 @@ impl Browser {
                 }
             }
         });
-        let mut browser = Browser { child, pipe, messages, session: String::new(), number: 0, events: Vec::new() };
+        let mut browser =
+            Browser { child, pipe, messages, session: String::new(), number: 0, events: Vec::new(), server: None };
         let page = browser.call("Target.createTarget", json!({ "url": "about:blank" }));
         let attached = json!({ "targetId": page["targetId"], "flatten": true });
         browser.session = text(&browser.call("Target.attachToTarget", attached)["sessionId"]);
@@ -99,6 +103,23 @@ impl Browser {
         self.wait("location.href === 'about:blank'");
         self.call("Page.navigate", json!({ "url": format!("file://{}", page.display()) }));
         self.wait("location.protocol === 'file:' && document.readyState === 'complete'");
+    }
+
+    /// Opens the page of a server.
+    pub fn visit(&mut self, url: &str) {
+        self.server = Some(url.trim_end_matches('/').to_string());
+        self.call("Page.navigate", json!({ "url": url }));
+        self.wait("location.protocol.startsWith('http') && document.readyState === 'complete'");
+    }
+
+    /// What can be seen, as PNG; written into the folder `OCELLUS_SHOTS` names, for who wants to look.
+    pub fn shot(&mut self, name: &str) {
+        let Some(folder) = std::env::var_os("OCELLUS_SHOTS") else { return };
+        // What moves comes to rest.
+        std::thread::sleep(Duration::from_millis(800));
+        let picture = text(&self.call("Page.captureScreenshot", json!({ "format": "png" }))["data"]);
+        let bytes = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, picture).expect("base64");
+        std::fs::write(Path::new(&folder).join(format!("{name}.png")), bytes).expect("cannot write the picture");
     }
 
     /// The value of an expression in the page.
@@ -167,12 +188,33 @@ impl Browser {
         }
     }
 
+    /// Drags from one place of the window to another.
+    pub fn drag(&mut self, from: [f64; 2], to: [f64; 2]) {
+        let middle = [(from[0] + to[0]) / 2.0, (from[1] + to[1]) / 2.0];
+        for (kind, at) in [
+            ("mouseMoved", from),
+            ("mousePressed", from),
+            ("mouseMoved", middle),
+            ("mouseMoved", to),
+            ("mouseReleased", to),
+        ] {
+            let event =
+                json!({ "type": kind, "x": at[0], "y": at[1], "button": "left", "buttons": 1, "clickCount": 1 });
+            self.call("Input.dispatchMouseEvent", event);
+        }
+    }
+
     /// Gives a file to a file input.
     pub fn choose_file(&mut self, selector: &str, file: &Path) {
+        self.choose_files(selector, &[file.to_path_buf()]);
+    }
+
+    /// Gives files to a file input.
+    pub fn choose_files(&mut self, selector: &str, files: &[std::path::PathBuf]) {
         let document = self.call("DOM.getDocument", json!({}));
         let found =
             self.call("DOM.querySelector", json!({ "nodeId": document["root"]["nodeId"], "selector": selector }));
-        self.call("DOM.setFileInputFiles", json!({ "nodeId": found["nodeId"], "files": [file] }));
+        self.call("DOM.setFileInputFiles", json!({ "nodeId": found["nodeId"], "files": files }));
     }
 
     /// Messages of errors, and of everything that was to be fetched but files and data.
@@ -181,7 +223,8 @@ impl Browser {
             "Runtime.exceptionThrown" | "Log.entryAdded" => Some(e["params"].to_string()),
             "Network.requestWillBeSent" => {
                 let url = text(&e["params"]["request"]["url"]);
-                let own = ["file:", "data:", "about:", "blob:"].iter().any(|kind| url.starts_with(kind));
+                let own = ["file:", "data:", "about:", "blob:"].iter().any(|kind| url.starts_with(kind))
+                    || self.server.as_ref().is_some_and(|server| url.starts_with(server.as_str()));
                 (!own).then_some(url)
             }
             _ => None,

@@ -1,5 +1,7 @@
 //! One file a command: parse, build the pipeline once, run the batch, report.
 
+mod audit_report;
+mod audit_verify;
 mod classify;
 mod dedup;
 mod dedup_compare;
@@ -28,29 +30,11 @@ mod train_cells;
 mod train_classes;
 #[cfg(feature = "train")]
 mod train_detect;
+mod watch;
 
 use super::Outcome;
 use crate::error::Result;
 use argh::FromArgs;
-
-/// Commands of two words. A directory of such a name is given as `./compare`.
-pub const TWO_WORDS: &[&str] = &[
-    "dedup compare",
-    "dedup hash",
-    "label apply",
-    "label check",
-    "label convert",
-    "label ontology",
-    "label remote",
-    "label review",
-    "label templates",
-    #[cfg(feature = "train")]
-    "train cells",
-    #[cfg(feature = "train")]
-    "train classes",
-    #[cfg(feature = "train")]
-    "train detect",
-];
 
 /// A command with its arguments.
 #[derive(FromArgs, Debug)]
@@ -105,6 +89,12 @@ pub enum Command {
     Ocr(ocr::Ocr),
     /// List the models.
     Models(models::Models),
+    /// Inspect what comes into a folder.
+    Watch(watch::Watch),
+    /// Check an audit file.
+    AuditVerify(audit_verify::AuditVerify),
+    /// Tables of an audit file.
+    AuditReport(audit_report::AuditReport),
     /// Serve over HTTP.
     #[cfg(feature = "serve")]
     Serve(serve::Serve),
@@ -139,6 +129,9 @@ pub fn run(command: Command) -> Result<Outcome> {
         Command::Mask(c) => c.run(),
         Command::Ocr(c) => c.run(),
         Command::Models(c) => c.run(),
+        Command::Watch(c) => c.run(),
+        Command::AuditVerify(c) => c.run(),
+        Command::AuditReport(c) => c.run(),
         #[cfg(feature = "serve")]
         Command::Serve(c) => c.run(),
     }

@@ -1,6 +1,7 @@
 //! `ocellus serve`
 
 use crate::cli::serve::{self, Config};
+use crate::cli::station::{Bounds, Serial, Settings, Told};
 use crate::cli::{Outcome, batch};
 use crate::error::{Error, Result};
 use crate::input;
@@ -20,6 +21,44 @@ pub struct Serve {
     /// the folder whose folders are recipes of `ocellus learn`
     #[argh(option)]
     recipes: Option<PathBuf>,
+    /// the folder that keeps parts on record for the page and the auditor: audit.jsonl, pictures, recipes in the making
+    #[argh(option)]
+    state: Option<PathBuf>,
+    /// inspect what comes into this folder as well, each file once
+    #[argh(option)]
+    watch: Option<PathBuf>,
+    /// the recipe for --watch, by its name
+    #[argh(option)]
+    watch_recipe: Option<String>,
+    /// move what was inspected from --watch into --state
+    #[argh(switch, long = "move")]
+    moving: bool,
+    /// who works at the station, where the page does not say
+    #[argh(option)]
+    operator: Option<String>,
+    /// regular expression; what it matches in a picture's name, or its first group, is the part's serial number
+    #[argh(option)]
+    serial_pattern: Option<String>,
+    /// the region of method text that shows the part's serial number
+    #[argh(option)]
+    serial_region: Option<String>,
+    /// megabytes that --state may hold; the oldest passed parts make room, failed ones never go (default: as the disk has room)
+    #[argh(option)]
+    quota: Option<u64>,
+    /// keep the pictures of one passed part in so many (default: 1)
+    #[argh(option, default = "1")]
+    keep_passes: u32,
+    /// address that each record is sent to by POST
+    #[argh(option)]
+    webhook: Option<String>,
+    /// broker and topic that each record is published to: mqtt://[USER:PASSWORD@]HOST[:1883]/TOPIC
+    #[cfg(feature = "line")]
+    #[argh(option)]
+    mqtt: Option<String>,
+    /// address and port where controllers read the last verdict (Modbus TCP), such as 0.0.0.0:1502
+    #[cfg(feature = "line")]
+    #[argh(option)]
+    modbus: Option<SocketAddr>,
     /// the file whose first line requests must bring as `Authorization: Bearer`
     #[argh(option)]
     token_file: Option<PathBuf>,
@@ -67,7 +106,30 @@ impl Serve {
                 "expected --max-body 1 to 4096 (megabytes), --timeout 1 to 86400 (seconds), --queue to 100000";
             return Err(Error::Usage(message.into()));
         }
+        let watch = match (self.watch, self.watch_recipe, &self.state) {
+            (None, None, _) => None,
+            (Some(folder), Some(recipe), Some(_)) => Some(serve::Watched { folder, recipe, moving: self.moving }),
+            _ => return Err(Error::Usage("--watch needs --watch-recipe, and --state to know what is done".into())),
+        };
+        let told = Told {
+            webhook: self.webhook,
+            #[cfg(feature = "line")]
+            mqtt: self.mqtt,
+            #[cfg(feature = "line")]
+            modbus: self.modbus,
+        };
+        if self.state.is_none() && told.is_any() {
+            return Err(Error::Usage(
+                "--webhook, --mqtt and --modbus tell of what is on record: they need --state".into(),
+            ));
+        }
+        let serial = Serial::new(self.serial_pattern.as_deref(), self.serial_region)?;
+        let bounds = Bounds::new(self.quota, self.keep_passes)?;
+        let operator = self.operator;
+        let station = self.state.map(|out| Settings { out, audit: None, operator, serial, bounds, told });
         serve::run(Config {
+            station,
+            watch,
             listen: self.listen,
             recipes: self.recipes,
             token_file: self.token_file,

@@ -1,12 +1,14 @@
 //! What the routes do: a picture and parameters in, the record of the command out.
 
 use super::Server;
+use super::parts;
 use super::pool::Refusal;
 use super::query::{self, Param, Query};
 use super::upload::{self, Held};
 use crate::cli::commands::{detect::Detect, mask::Mask, ocr::Ocr};
 use crate::cli::masks;
 use crate::cli::output;
+use crate::cli::versions;
 use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::input;
@@ -35,10 +37,10 @@ const MOST_TILES: u64 = 256;
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const PNG: HeaderValue = HeaderValue::from_static("image/png");
 
-type Shared = State<Arc<Server>>;
+pub type Shared = State<Arc<Server>>;
 
 /// What is answered with.
-struct Answer {
+pub struct Answer {
     status: StatusCode,
     kind: HeaderValue,
     body: Vec<u8>,
@@ -46,17 +48,38 @@ struct Answer {
 }
 
 impl Answer {
-    fn record(text: String) -> Self {
+    /// A JSON text.
+    pub fn record(text: String) -> Self {
         Answer { status: StatusCode::OK, kind: JSON, body: (text + "\n").into_bytes(), verdict: None }
     }
 
-    fn refusal(status: StatusCode, message: &str) -> Self {
+    /// A record that says why there is no other.
+    pub fn refusal(status: StatusCode, message: &str) -> Self {
         let record = json!({"schema": json::SCHEMA, "type": "error", "status": "error", "error": message});
         Answer { status, ..Answer::record(record.to_string()) }
     }
 
-    fn picture(png: Vec<u8>) -> Self {
+    /// A picture, as PNG.
+    pub fn picture(png: Vec<u8>) -> Self {
         Answer { status: StatusCode::OK, kind: PNG, body: png, verdict: None }
+    }
+}
+
+impl Answer {
+    /// With the verdict of an inspection, for those who are answered with a picture.
+    pub fn judged(self, verdict: &'static str) -> Self {
+        Answer { verdict: Some(verdict), ..self }
+    }
+
+    /// There is no such recipe.
+    pub fn no_recipe(name: &str) -> Self {
+        Answer::refusal(StatusCode::NOT_FOUND, &format!("there is no recipe {name:?}; see /v1/recipes"))
+    }
+}
+
+impl From<Answer> for Response {
+    fn from(answer: Answer) -> Self {
+        answer.into_response()
     }
 }
 
@@ -76,7 +99,7 @@ pub fn refusal(status: StatusCode, message: &str) -> Response {
 }
 
 /// An error with the status that tells a client what it can do about it. Those that are no client's fault are told of here, too.
-fn refused(error: &Error) -> Response {
+pub fn refused(error: &Error) -> Answer {
     let status = match error {
         Error::Usage(_) => StatusCode::BAD_REQUEST,
         Error::Image { .. } | Error::Input(_) => StatusCode::UNPROCESSABLE_ENTITY,
@@ -85,14 +108,17 @@ fn refused(error: &Error) -> Response {
     if status.is_server_error() {
         output::complain(error);
     }
-    refusal(status, &error.one_line())
+    Answer::refusal(status, &error.one_line())
 }
 
 /// A picture that was sent.
-struct Sent {
-    query: Query,
-    name: String,
-    bytes: Bytes,
+pub struct Sent {
+    /// Its parameters.
+    pub query: Query,
+    /// What it is called.
+    pub name: String,
+    /// Its file.
+    pub bytes: Bytes,
     /// When its time is over.
     end: Instant,
     /// Its share of the memory for bodies.
@@ -107,7 +133,7 @@ impl Sent {
             Ok(query) => query,
             Err(error) => {
                 upload::drain(request).await;
-                return Err(refused(&error));
+                return Err(refused(&error).into());
             }
         };
         let upload = server.bodies.read(request, end).await.map_err(|refused| refused.response(server))?;
@@ -115,14 +141,15 @@ impl Sent {
         Ok(Sent { query, name, bytes: upload.bytes, end, _held: upload.held })
     }
 
-    fn decode(&self, server: &Server) -> Result<Image> {
+    /// The picture itself.
+    pub fn decode(&self, server: &Server) -> Result<Image> {
         input::decode(&self.name, &self.bytes, &server.limits)
     }
 }
 
 /// Has the picture of `request` looked at by the pool. A picture that cannot be used is answered with the record that `--json`
 /// has of it.
-async fn look<W>(server: Arc<Server>, request: Request, kind: &str, known: &[Param], work: W) -> Response
+pub async fn look<W>(server: Arc<Server>, request: Request, kind: &str, known: &[Param], work: W) -> Response
 where
     W: FnOnce(&Server, &Sent) -> Result<Answer> + Send + 'static,
 {
@@ -139,7 +166,7 @@ where
                 Ok(record) => {
                     Answer { status: StatusCode::UNPROCESSABLE_ENTITY, ..Answer::record(record) }.into_response()
                 }
-                Err(error) => refused(&error),
+                Err(error) => refused(&error).into_response(),
             }
         }
         Err(why) => why.response(&server),
@@ -158,7 +185,7 @@ impl upload::Refused {
 
 impl Refusal {
     /// What is said to who asked.
-    fn response(&self, server: &Server) -> Response {
+    pub fn response(&self, server: &Server) -> Response {
         match self {
             Refusal::Full => {
                 let mut response = refusal(
@@ -172,7 +199,7 @@ impl Refusal {
                 let seconds = server.pool.time().as_secs();
                 refusal(StatusCode::GATEWAY_TIMEOUT, &format!("not done within {seconds} s; see --timeout"))
             }
-            Refusal::Failed(error) => refused(error),
+            Refusal::Failed(error) => refused(error).into_response(),
         }
     }
 }
@@ -269,17 +296,16 @@ pub async fn inspect(State(server): Shared, path: Result<Path<String>, PathRejec
     };
     look(server, request, "inspect", query::INSPECT, move |server, sent| {
         let Some(recipe) = server.recipes.get(&name)? else {
-            let message = format!("there is no recipe {name:?}; see /v1/recipes");
-            return Ok(Answer::refusal(StatusCode::NOT_FOUND, &message));
+            return Ok(Answer::no_recipe(&name));
         };
         let photo = sent.decode(server)?;
         let (inspection, ms) = timed(|| recipe.inspector.inspect(&photo))?;
-        server.metrics.judged(&recipe.name, inspection.verdict);
+        server.metrics.judged(&recipe.name, json::verdict(inspection.verdict));
         let answer = match sent.query.picture {
             Some(_) => Answer::picture(draw::png(&overlay::inspection(&photo, &inspection)?)?),
             None => Answer::record(json::inspect(&sent.name, Ok((&inspection, ms)))?),
         };
-        Ok(Answer { verdict: Some(json::verdict(inspection.verdict)), ..answer })
+        Ok(answer.judged(json::verdict(inspection.verdict)))
     })
     .await
 }
@@ -289,7 +315,7 @@ pub async fn models() -> Response {
     let all: Result<Vec<String>> = models::embedded().iter().map(|m| json::model(&m.info, m.bytes.len())).collect();
     match all {
         Ok(records) => Answer::record(format!("[{}]", records.join(","))).into_response(),
-        Err(error) => refused(&error),
+        Err(error) => refused(&error).into_response(),
     }
 }
 
@@ -312,12 +338,34 @@ fn recipe(server: &Server, name: &str) -> Result<Value> {
         Ok(Some(loaded)) => {
             let region = |r: &Region| json!({"name": r.name, "rect": r.rect, "method": r.method.name(), "threshold": r.threshold});
             let regions: Vec<Value> = loaded.recipe.regions.iter().map(region).collect();
-            json!({"status": "ok", "sha256": loaded.sha256, "good_images": loaded.recipe.good_images, "regions": regions})
+            let folder = server.recipes.folder(name)?;
+            let golden = &loaded.recipe.golden;
+            json!({
+                "status": "ok", "sha256": loaded.sha256, "good_images": loaded.recipe.good_images, "regions": regions,
+                "golden": {"width": golden.width, "height": golden.height},
+                "goods_kept": !versions::goods(&folder).is_empty(), "previous": versions::has_previous(&folder),
+            })
         }
         Err(error) => json!({"status": "error", "error": error.one_line()}),
     };
     let both = [head, body].into_iter().filter_map(|v| if let Value::Object(map) = v { Some(map) } else { None });
     Ok(Value::Object(both.flatten().collect()))
+}
+
+/// `GET /v1/recipes/{recipe}/golden`: the golden image's file.
+pub async fn golden(State(server): Shared, path: Result<Path<String>, PathRejection>) -> Response {
+    let Ok(Path(name)) = path else { return refusal(StatusCode::NOT_FOUND, "a recipe's name is text") };
+    let (known, end) = (server.clone(), Instant::now() + server.pool.time());
+    let read = move || {
+        let Some(loaded) = known.recipes.get(&name)? else { return Ok(Answer::no_recipe(&name).into_response()) };
+        let file = known.recipes.folder(&name)?.join(&loaded.recipe.golden.image);
+        let bytes = std::fs::read(&file).map_err(|e| Error::io(&file, "read", e))?;
+        let mut response = parts::picture_of(bytes);
+        // Another version may have another one.
+        response.headers_mut().remove(header::CACHE_CONTROL);
+        Ok(response)
+    };
+    server.pool.run(end, read).await.unwrap_or_else(|why| why.response(&server))
 }
 
 /// `GET /health`: the process answers.
@@ -336,9 +384,10 @@ pub async fn ready(State(server): Shared) -> Response {
 /// `GET /metrics`
 pub async fn metrics(State(server): Shared) -> Response {
     const KIND: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    match server.metrics.text(&server.pool) {
+    let kept = server.station.as_ref().map_or((0, false), |s| (s.kept().0, s.kept().2));
+    match server.metrics.text(&server.pool, kept) {
         Ok(text) => ([(header::CONTENT_TYPE, KIND)], text).into_response(),
-        Err(error) => refused(&error),
+        Err(error) => refused(&error).into_response(),
     }
 }
 

@@ -17,7 +17,7 @@ use subtle::ConstantTimeEq;
 /// Shorter tokens are guessed.
 const SHORTEST: usize = 16;
 /// What is told to everyone: whether the process lives, and the page itself, which holds nothing.
-const OPEN: [&str; 3] = ["/", "/health", "/ready"];
+const OPEN: [&str; 5] = ["/", "/kiosk.css", "/kiosk.js", "/health", "/ready"];
 
 /// What a request must bring. Only the token's hash is kept; hashes are of one length, so comparing them tells nothing of it.
 #[derive(Debug)]

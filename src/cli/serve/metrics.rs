@@ -2,8 +2,6 @@
 
 use super::pool::Pool;
 use crate::error::{Error, Result};
-use crate::report::json;
-use crate::tasks::inspect::Verdict;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -42,6 +40,8 @@ pub struct Metrics {
     waiting: Gauge,
     busy: Gauge,
     memory: Gauge,
+    stored: Gauge,
+    full: Gauge,
 }
 
 impl Default for Metrics {
@@ -55,6 +55,8 @@ impl Default for Metrics {
             waiting: Gauge::default(),
             busy: Gauge::default(),
             memory: Gauge::default(),
+            stored: Gauge::default(),
+            full: Gauge::default(),
             registry: Registry::default(),
         };
         registry.register("requests", "Requests answered", metrics.requests.clone());
@@ -64,6 +66,8 @@ impl Default for Metrics {
         registry.register("queue_waiting", "Pictures that wait for a thread", metrics.waiting.clone());
         registry.register("queue_busy", "Pictures that are looked at", metrics.busy.clone());
         registry.register_with_unit("resident_memory", "Memory of the process", Unit::Bytes, metrics.memory.clone());
+        registry.register_with_unit("stored", "Pictures and records on disk", Unit::Bytes, metrics.stored.clone());
+        registry.register("storage_full", "1 if there was no room for the last part", metrics.full.clone());
         Metrics { registry, ..metrics }
     }
 }
@@ -76,12 +80,14 @@ impl Metrics {
     }
 
     /// Counts an inspection.
-    pub fn judged(&self, recipe: &str, verdict: Verdict) {
-        self.verdicts.get_or_create(&Judged { recipe: recipe.into(), verdict: json::verdict(verdict) }).inc();
+    pub fn judged(&self, recipe: &str, verdict: &'static str) {
+        self.verdicts.get_or_create(&Judged { recipe: recipe.into(), verdict }).inc();
     }
 
-    /// All of them, as OpenMetrics text.
-    pub fn text(&self, pool: &Pool) -> Result<String> {
+    /// All of them, as OpenMetrics text; `kept` are the bytes on disk, and whether there is no room for more.
+    pub fn text(&self, pool: &Pool, kept: (u64, bool)) -> Result<String> {
+        self.stored.set(kept.0 as i64);
+        self.full.set(i64::from(kept.1));
         self.waiting.set(pool.waiting() as i64);
         self.busy.set(pool.busy() as i64);
         self.memory.set(crate::cli::process::memory().unwrap_or(0) as i64);

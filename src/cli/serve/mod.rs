@@ -1,19 +1,25 @@
 //! `ocellus serve`: the pipelines over HTTP, loaded once, for a box that runs for years.
 //!
 //! A request goes through `guard`, which asks for the token and counts, to its route in `api`; `upload` reads the picture, `query`
-//! the parameters, `pool` has it looked at. `connections` bounds what clients may hold on to.
+//! the parameters, `pool` has it looked at. `connections` bounds what clients may hold on to. With `--state` there is a station
+//! beside it: `parts` puts pictures on record, `drafts` makes recipes, `kiosk` is the page for both.
 
 mod api;
 mod connections;
+mod drafts;
 mod guard;
+mod kiosk;
+mod members;
 mod metrics;
 mod openapi;
+mod parts;
 mod pool;
 mod query;
 mod recipes;
 mod upload;
 
-use super::{batch, detection, masks, output};
+use super::station::{self, Station};
+use super::{batch, detection, masks, output, watch};
 use crate::error::{Error, Result};
 use crate::input::Limits;
 use crate::models;
@@ -24,13 +30,13 @@ use crate::tasks::ocr::Reader;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use metrics::Metrics;
 use pool::Pool;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use upload::Bodies;
 
@@ -41,6 +47,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The folder of recipes.
     pub recipes: Option<PathBuf>,
+    /// The station, if parts are put on record.
+    pub station: Option<station::Settings>,
+    /// The folder that is watched for it.
+    pub watch: Option<Watched>,
     /// The file of the token.
     pub token_file: Option<PathBuf>,
     /// Certificate and key.
@@ -59,6 +69,17 @@ pub struct Config {
     pub timeout: Duration,
 }
 
+/// A folder whose pictures are inspected as they come.
+#[derive(Debug, Clone)]
+pub struct Watched {
+    /// The folder.
+    pub folder: PathBuf,
+    /// The recipe's name.
+    pub recipe: String,
+    /// Whether pictures are taken into the station's store.
+    pub moving: bool,
+}
+
 /// Bodies of the largest size that wait beside those that are looked at; of usual pictures these are many.
 const HELD: usize = 4;
 
@@ -68,10 +89,17 @@ pub struct Server {
     pool: Pool,
     bodies: Bodies,
     limits: Limits,
+    options: batch::Options,
     token: Option<guard::Token>,
     metrics: Metrics,
     recipes: recipes::Recipes,
     networks: Networks,
+    /// Where parts are put on record, and the folder that it keeps them in.
+    station: Option<Station>,
+    state: Option<PathBuf>,
+    watched: Option<Watched>,
+    /// Held while a draft changes.
+    drafting: Mutex<()>,
     /// Whether networks and recipes are loaded.
     ready: AtomicBool,
 }
@@ -92,6 +120,9 @@ impl<T> Lazy<T> {
         loaded.as_ref().map_err(|why| Error::model(what, why.clone()))
     }
 }
+
+/// How long a file of the watched folder has to stay as it is.
+const SETTLE: Duration = Duration::from_secs(1);
 
 /// The networks of all routes.
 #[derive(Debug, Default)]
@@ -148,6 +179,28 @@ fn routes(server: Arc<Server>) -> Router {
         .route("/v1/inspect/{recipe}", post(api::inspect))
         .route("/v1/models", get(api::models))
         .route("/v1/recipes", get(api::recipes))
+        .route("/v1/recipes/{recipe}/golden", get(api::golden))
+        .route("/v1/recipes/{recipe}/rollback", post(parts::roll_back))
+        .route("/v1/station", get(kiosk::station))
+        .route("/v1/parts", get(parts::list))
+        // A part's number, or for a new one its recipe's name: both stand in one place of the address.
+        .route("/v1/parts/{part}", get(parts::one).post(parts::add))
+        .route("/v1/parts/{part}/thumbnail", get(parts::thumbnail))
+        .route("/v1/parts/{part}/findings", get(parts::findings))
+        .route("/v1/parts/{part}/picture", get(parts::picture))
+        .route("/v1/parts/{part}/judgement", post(parts::judge))
+        .route("/v1/parts/{part}/learn", post(parts::learn))
+        .route("/v1/counters", get(parts::counters))
+        .route("/v1/drafts", get(drafts::list))
+        .route("/v1/drafts/{draft}", delete(drafts::delete))
+        .route("/v1/drafts/{draft}/goods", post(drafts::add_good))
+        .route("/v1/drafts/{draft}/goods/{number}", get(drafts::get_good).delete(drafts::delete_good))
+        .route("/v1/drafts/{draft}/learn", post(drafts::learn))
+        .route("/v1/drafts/{draft}/try", post(drafts::try_out))
+        .route("/v1/drafts/{draft}/publish", post(drafts::publish))
+        .route("/", get(kiosk::page))
+        .route("/kiosk.css", get(kiosk::style))
+        .route("/kiosk.js", get(kiosk::script))
         .route("/health", get(api::health))
         .route("/ready", get(api::ready))
         .route("/metrics", get(api::metrics))
@@ -176,14 +229,30 @@ pub fn run(config: Config) -> Result<()> {
     // What was asked for by name has to be there.
     networks.detect_model.as_ref().map(|_| networks.detector()).transpose()?;
     networks.mask_model.as_ref().map(|_| networks.masker()).transpose()?;
+    let state = config.station.as_ref().map(|s| s.out.clone());
+    let recipes = config.recipes.or(state.as_ref().map(|s| s.join("recipes")));
+    if let Some(recipes) = state.as_ref().and(recipes.as_ref()) {
+        output::check_folder(recipes)?;
+    }
+    if let Some((watched, state)) = config.watch.as_ref().zip(state.as_ref()) {
+        output::check_folder(state)?;
+        watch::check_apart(&watched.folder, state)?;
+    }
+    let mut done = watch::Done::default();
+    let station = config.station.map(|settings| Station::open(settings, |record| done.add(record))).transpose()?;
     let server = Arc::new(Server {
         pool: Pool::new(options.threads, config.queue, config.timeout),
         bodies: Bodies::new(config.body, options.threads + HELD),
         limits: options.limits,
         token: config.token_file.as_deref().map(guard::Token::read).transpose()?,
         metrics: Metrics::default(),
-        recipes: recipes::Recipes::new(config.recipes, options.limits),
+        recipes: recipes::Recipes::new(recipes, options.limits),
         networks,
+        options,
+        station,
+        state,
+        watched: config.watch,
+        drafting: Mutex::default(),
         ready: AtomicBool::new(false),
     });
     server.recipes.names()?;
@@ -195,6 +264,7 @@ pub fn run(config: Config) -> Result<()> {
         let address = listener.local_addr().map_err(taken)?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         output::note(&format!("listening on {scheme}://{address}"));
+        start_watching(&server, done)?;
         let loading = server.clone();
         // Requests may come before all is loaded; each waits for what it needs.
         tokio::task::spawn_blocking(move || {
@@ -208,11 +278,13 @@ pub fn run(config: Config) -> Result<()> {
                 output::complain(&error);
             }
             loading.ready.store(true, Ordering::Release);
+            #[cfg(feature = "line")]
+            loading.station.iter().filter_map(Station::controller).for_each(|c| c.ready());
             if !options.quiet {
                 output::note("ready");
             }
         });
-        let done = connections::serve(listener, tls, routes(server), stop_signals()?, config.timeout).await;
+        let done = connections::serve(listener, tls, routes(server.clone()), stop_signals()?, config.timeout).await;
         if !done {
             output::note("some requests were not done in time and were cut off");
         }
@@ -220,7 +292,55 @@ pub fn run(config: Config) -> Result<()> {
     });
     // Work that nobody waits for any more is not waited for.
     runtime.shutdown_background();
+    server.station.iter().for_each(Station::finish);
     result
+}
+
+/// After an error of a watched folder or its recipe.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// Inspects what comes into the watched folder, on a thread of its own, for as long as the process lives.
+fn start_watching(server: &Arc<Server>, done: watch::Done) -> Result<()> {
+    let Some((watched, state)) = server.watched.clone().zip(server.state.clone()) else { return Ok(()) };
+    let server = server.clone();
+    let work = move || {
+        let Some(station) = &server.station else { return };
+        let config = watch::Config {
+            folder: watched.folder,
+            apart: state,
+            moving: watched.moving,
+            settle: SETTLE,
+            once: false,
+            on_trigger: None,
+            options: server.options,
+        };
+        let (recipes, name) = (&server.recipes, watched.recipe);
+        let missing = || Error::Input(format!("--watch-recipe: there is no recipe {name:?}"));
+        let recipe: watch::Current = Box::new(|| recipes.get(&name)?.ok_or_else(missing));
+        let metrics = &server.metrics;
+        let tell: watch::Tell = Box::new(|_, judged, result| {
+            match result {
+                Ok(_) => metrics.judged(&name, judged.verdict),
+                Err(error) => output::complain(error),
+            }
+            Ok(())
+        });
+        let mut watch = watch::Watch::new(config, station, done, recipe, tell);
+        let mut said = String::new();
+        loop {
+            let run = std::panic::AssertUnwindSafe(|| watch.run());
+            let ended = std::panic::catch_unwind(run).unwrap_or_else(|p| Err(Error::Internal(batch::panic_text(&*p))));
+            if let Err(error) = ended
+                && error.one_line() != said
+            {
+                output::complain(&error);
+                said = error.one_line();
+            }
+            std::thread::sleep(PAUSE);
+        }
+    };
+    let started = std::thread::Builder::new().name("watch".into()).spawn(work);
+    started.map(|_| ()).map_err(|e| Error::Internal(format!("starting a thread: {e}")))
 }
 
 /// Tells when SIGTERM or Ctrl-C comes, each time that it does.

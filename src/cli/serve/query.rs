@@ -97,6 +97,31 @@ pub const OCR: &[Param] = &[
 ];
 /// Of `POST /v1/inspect/{recipe}`.
 pub const INSPECT: &[Param] = &[ANNOTATED];
+/// Who works there, for the record.
+pub const OPERATOR: &str = "operator";
+/// The part's serial number, for the record.
+pub const SERIAL: &str = "serial";
+/// What tells a request that is sent again.
+pub const REQUEST: &str = "request";
+/// The number of the last record that is known.
+pub const AFTER: &str = "after";
+/// How many at most.
+pub const LIMIT: &str = "limit";
+/// A recipe's name.
+pub const RECIPE: &str = "recipe";
+/// Of `POST /v1/parts/{recipe}`.
+pub const PART: &[Param] = &[
+    param(SERIAL, Kind::Text, "the part's serial number (default: by --serial-pattern or --serial-region)"),
+    param(OPERATOR, Kind::Text, "who works there (default: --operator)"),
+    param(REQUEST, Kind::Text, "any text; a picture that is sent again with the same one is counted once"),
+];
+/// Of `GET /v1/parts`.
+pub const PARTS: &[Param] = &[
+    param(AFTER, Kind::Integer(0, u32::MAX), "only parts that are newer than this record, or were judged later"),
+    param(LIMIT, Kind::Integer(0, 200), "so many at most, the newest first (default: 50)"),
+];
+/// Of `GET /v1/counters`.
+pub const COUNTERS: &[Param] = &[param(RECIPE, Kind::Text, "the recipe that is counted (default: all)")];
 /// Of `POST /v1/embed`.
 pub const EMBED: &[Param] = &[];
 
@@ -105,13 +130,24 @@ pub const EMBED: &[Param] = &[];
 pub struct Query {
     /// What the command's options would be.
     pub arguments: Vec<String>,
+    /// Parameters with a value, as they came.
+    values: Vec<(String, String)>,
     /// The picture to answer with, if any.
     pub picture: Option<&'static str>,
     /// The picture's name in the record.
     pub name: Option<String>,
 }
 
+fn option(name: &str) -> String {
+    format!("--{}", name.replace('_', "-"))
+}
+
 impl Query {
+    /// The value of a parameter that is given.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.values.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
     /// Of the part of an address behind the question mark.
     ///
     /// # Errors
@@ -119,7 +155,6 @@ impl Query {
     pub fn new(text: Option<&str>, known: &[Param]) -> Result<Self> {
         let mut query = Query::default();
         let mut seen = Vec::new();
-        let option = |name: &str| format!("--{}", name.replace('_', "-"));
         for (name, value) in form_urlencoded::parse(text.unwrap_or_default().as_bytes()) {
             let switch = || match &*value {
                 "true" | "1" | "" => Ok(true),
@@ -133,7 +168,10 @@ impl Query {
             match kind {
                 Some((Kind::Switch, _)) => query.arguments.extend(switch()?.then(|| option(&name))),
                 Some((Kind::Picture, picture)) => query.picture = switch()?.then_some(picture).or(query.picture),
-                Some(_) => query.arguments.extend([option(&name), value.to_string()]),
+                Some(_) => {
+                    query.arguments.extend([option(&name), value.to_string()]);
+                    query.values.push((name.to_string(), value.to_string()));
+                }
                 None if name == NAME => query.name = Some(value.to_string()),
                 None => {
                     let known: Vec<&str> = known.iter().map(|p| p.name).chain([NAME]).collect();

@@ -61,7 +61,7 @@ impl Bodies {
             return Err(Refused::Full);
         };
         let (parts, body) = request.into_parts();
-        let reading = tokio::time::timeout_at(end.into(), whole(body, self.most));
+        let reading = tokio::time::timeout_at(end.into(), whole(body, length, self.most));
         let late = || Refused::Wrong(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time".into());
         let bytes = reading.await.unwrap_or_else(|_| Err(late()))?;
         let (bytes, name) = match is_form(&parts.headers) {
@@ -99,14 +99,16 @@ fn no_picture() -> Refused {
     Refused::Wrong(StatusCode::BAD_REQUEST, "no picture: send it as the body, or as a file of a form".into())
 }
 
-/// The whole body. Of one that is too large as much again is taken and dropped, so that its sender sees the answer.
-async fn whole(mut body: Body, most: usize) -> Result<Bytes, Refused> {
-    let (mut bytes, mut length) = (Vec::new(), 0);
+/// The whole body, which says that it is `known` bytes long. Of one that is too large as much again is taken and dropped, so that
+/// its sender sees the answer.
+async fn whole(mut body: Body, known: Option<usize>, most: usize) -> Result<Bytes, Refused> {
+    let room = known.filter(|known| *known <= most).unwrap_or(0);
+    let (mut bytes, mut length) = (Vec::with_capacity(room), 0);
     while let Some(frame) = body.frame().await {
         let broken = |e| Refused::Wrong(StatusCode::BAD_REQUEST, format!("the body could not be read: {e}"));
         let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
         length += data.len();
-        if length <= most {
+        if length <= most && known.is_none_or(|known| known <= most) {
             bytes.extend_from_slice(&data);
         } else {
             bytes = Vec::new();
