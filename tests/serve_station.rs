@@ -58,6 +58,19 @@ fn a_part_is_kept_judged_and_learned_from() {
     let stain = server.post("/v1/parts/connector?serial=18&operator=Lee", &bytes("test/stain_01")).json();
     let told = ["seq", "serial", "operator", "verdict", "recipe_sha256"].map(|k| stain[k].clone());
     assert_eq!(told, [json!(2), json!("18"), json!("Lee"), json!("fail"), before["sha256"].clone()]);
+    // One that is sent again is counted once, also while the first is looked at.
+    let again: Vec<_> = std::thread::scope(|scope| {
+        let ask = || server.post("/v1/parts/connector?request=x1", &bytes("test/good_02"));
+        let all: Vec<_> = (0..3).map(|_| scope.spawn(ask)).collect();
+        all.into_iter()
+            .map(|t| t.join().unwrap())
+            .filter(|a| a.status != 503)
+            .map(|a| a.json()["seq"].clone())
+            .collect()
+    });
+    assert!(!again.is_empty() && again.iter().all(|seq| *seq == json!(3)), "{again:?}");
+    assert_eq!(server.post("/v1/parts/connector?request=x1", &bytes("test/good_02")).json()["seq"], 3);
+    server.post("/v1/parts/connector?request=x1", &bytes("test/stain_01")).assert_error(409, &["another picture"]);
     // Nothing is kept of what is no picture.
     server.post("/v1/parts/connector", b"no picture").assert_error(422, &[]);
     server.post("/v1/parts/none", &bytes("test/good_01")).assert_error(404, &["none"]);
@@ -74,7 +87,7 @@ fn a_part_is_kept_judged_and_learned_from() {
     assert_eq!(server.get("/v1/parts/2/picture").body, bytes("test/stain_01"));
     let small = image::load_from_memory(&server.get("/v1/parts/2/thumbnail").body).unwrap();
     assert_eq!(small.width(), 200);
-    for nothing in ["/v1/parts/3", "/v1/parts/3/findings", "/v1/parts/x", "/v1/parts/-1/picture"] {
+    for nothing in ["/v1/parts/9", "/v1/parts/9/findings", "/v1/parts/x", "/v1/parts/-1/picture"] {
         server.get(nothing).assert_error(404, &["no such part"]);
     }
 
@@ -90,9 +103,9 @@ fn a_part_is_kept_judged_and_learned_from() {
         server.tell("/v1/parts/2/judgement", &wrong).assert_error(400, &[word]);
     }
     let judged = server.tell("/v1/parts/2/judgement", &json!({"judged": "good", "operator": "Lee", "reason": "glare"}));
-    assert_eq!((judged.status, &judged.json()["of"], &judged.json()["seq"]), (200, &json!(2), &json!(3)));
-    let list = server.get("/v1/parts?after=2").json();
-    assert_eq!((&list["last"], list["parts"].as_array().unwrap().len()), (&json!(3), 1));
+    assert_eq!((judged.status, &judged.json()["of"], &judged.json()["seq"]), (200, &json!(2), &json!(4)));
+    let list = server.get("/v1/parts?after=3").json();
+    assert_eq!((&list["last"], list["parts"].as_array().unwrap().len()), (&json!(4), 1));
     assert_eq!(
         (&list["parts"][0]["judged"]["reason"], &list["parts"][0]["verdict"], &list["parts"][0]["stored"]),
         (&json!("glare"), &json!("fail"), &json!(true))
@@ -100,7 +113,7 @@ fn a_part_is_kept_judged_and_learned_from() {
     let counters = server.get("/v1/counters?recipe=connector").json();
     assert_eq!(
         counters["last_hour"],
-        json!({"parts": 2, "pass": 1, "fail": 1, "misplaced": 0, "error": 0, "yield": 0.5})
+        json!({"parts": 3, "pass": 2, "fail": 1, "misplaced": 0, "error": 0, "yield": 2.0 / 3.0})
     );
     assert_eq!(counters["regions"], json!({"all": 1}));
 
@@ -114,6 +127,7 @@ fn a_part_is_kept_judged_and_learned_from() {
             < number(&stain["score"]) / number(&stain["threshold"]),
         "{learned}"
     );
+    server.tell("/v1/parts/2/learn", &learn).assert_error(422, &["among the good ones already"]);
     let after = server.get("/v1/recipes").json()[0].clone();
     assert_eq!(after["good_images"], json!(before["good_images"].as_u64().unwrap() + 1));
     assert_eq!((&after["sha256"], &after["previous"]), (&learned["recipe_sha256"], &json!(true)));
@@ -127,10 +141,10 @@ fn a_part_is_kept_judged_and_learned_from() {
 
     // It is all there after a restart.
     drop(server);
-    assert_eq!(verify(folder.path())["records"], 6);
+    assert_eq!(verify(folder.path())["records"], 7);
     let server = start(folder.path(), &[]);
     assert_eq!(server.get("/v1/parts/2").json()["judged"]["reason"], "glare");
-    assert_eq!(server.get("/v1/counters").json()["all"]["parts"], 3);
+    assert_eq!(server.get("/v1/counters").json()["all"]["parts"], 4);
     let csv = at(&folder, "table.csv");
     let report = run([
         "audit",

@@ -130,6 +130,23 @@ fn a_folder_is_inspected_file_by_file() {
         "{table}"
     );
     run(["audit", "report", &file, "--shifts", "6"]).assert_error(&["--shifts", "06:00"]);
+    // Tables replace tables, and nothing else.
+    run(["audit", "report", &file, "--csv", &csv]).assert_quiet(0);
+    for other in [file.clone(), format!("{file}.head")] {
+        run(["audit", "report", &file, "--csv", &other]).assert_error(&["no such table"]);
+    }
+    assert_eq!(verify(&audit, 0)["records"], 5);
+    assert_eq!(all[1]["sha256"], ocellus::models::sha256_hex(b"no picture"));
+    let picture = example("good_01").display().to_string();
+    for (wrong, word) in [
+        (vec![picture.as_str()], "expected a folder"),
+        (vec!["--serial-region", "all", &watched], "of method text"),
+        (vec!["--serial-pattern", "(", &watched], "unclosed group"),
+    ] {
+        let recipe = recipe();
+        let args = ["watch", "--once", "--recipe", &recipe, "--out", &written];
+        run(args.into_iter().chain(wrong)).assert_error(&[word]);
+    }
 }
 
 #[test]
@@ -321,7 +338,7 @@ fn what_is_kept_is_bounded() {
         assert!(watch(&wrong).stderr.contains("1 or more"));
     }
     // Results that would come in again.
-    for folder in [out.clone(), out.join("pass")] {
+    for folder in [out.clone(), out.join("pass"), out.parent().unwrap().to_path_buf()] {
         fs::create_dir_all(&folder).unwrap();
         let [written, watched] = [&out, &folder].map(|f| f.display().to_string());
         run(["watch", "--once", "--recipe", &recipe(), "--out", &written, &watched])

@@ -57,6 +57,9 @@ pub fn learn_more(folder: &Path, picture: &[u8], options: batch::Options) -> Res
             folder.display()
         )));
     }
+    if known.iter().any(|good| std::fs::read(good).is_ok_and(|bytes| bytes == picture)) {
+        return Err(Error::Input("this picture is among the good ones already".into()));
+    }
     let new = beside(folder, "new");
     clear(&new)?;
     let failed = |e| Error::io(&new, "write", e);

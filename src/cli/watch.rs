@@ -3,11 +3,14 @@
 //! The audit file of the station is the memory: a file is done when its record is on disk there.
 
 use super::audit::entry::Key;
+#[cfg(feature = "line")]
+use super::output;
 use super::recipes::Loaded;
 use super::station::{Judged, Looked, Part, Photograph, Station, VERDICTS};
 use super::{Outcome, batch};
 use crate::error::{Error, Result};
 use crate::input::{self, Source};
+use crate::models::sha256_hex;
 use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -20,6 +23,8 @@ const POLL: Duration = Duration::from_millis(200);
 
 /// A file that cannot be read is believed to be broken, and not half written, when it has been as it is for so long.
 const FRESH: Duration = Duration::from_secs(10);
+/// How long after a trigger without a picture one is taken for late; what comes later still is of another trigger.
+const LATE: Duration = Duration::from_secs(10);
 /// No trigger's number: they are counted from 1 on.
 const NONE: u32 = 0;
 
@@ -28,8 +33,6 @@ const NONE: u32 = 0;
 pub struct Config {
     /// The folder.
     pub folder: PathBuf,
-    /// A folder in it that is not looked at: results.
-    pub apart: PathBuf,
     /// Inspected files are taken into the station's store.
     pub moving: bool,
     /// How long a file has to stay as it is before it is taken for whole.
@@ -101,9 +104,7 @@ impl<'a> Watch<'a> {
     /// Looks at the folder again and again; with `once` until nothing is left.
     pub fn run(&mut self) -> Result<Outcome> {
         let mut outcome = Outcome::Pass;
-        let mut asked: Option<(u32, Instant)> = None;
-        // Triggers to which a picture came too late: it must not answer the next one.
-        let mut late = 0;
+        let mut triggers = Triggers::default();
         (self.recipe)()?;
         self.ready();
         loop {
@@ -113,21 +114,11 @@ impl<'a> Watch<'a> {
             }
             let mut trigger = None;
             if let Some(patience) = self.config.on_trigger {
-                trigger = self.asks();
-                asked = trigger.map(|now| asked.filter(|(known, _)| *known == now).unwrap_or((now, Instant::now())));
-                match asked {
-                    None if late > 0 && !ready.is_empty() => {
-                        late -= 1;
-                        trigger = Some(NONE);
-                    }
-                    None => ready.clear(),
-                    Some((number, since)) if ready.is_empty() && !waiting && since.elapsed() > patience => {
-                        self.nothing(number);
-                        late += 1;
-                    }
-                    Some(_) => {}
+                match triggers.next(self.asks(), patience, &self.seen, &mut ready, waiting) {
+                    Next::Inspect(number) => trigger = Some(number),
+                    Next::Wait => {}
+                    Next::NoPicture(number) => self.nothing(number),
                 }
-                ready.truncate(1);
             }
             if ready.is_empty() {
                 std::thread::sleep(if self.config.on_trigger.is_some() { POLL / 10 } else { POLL });
@@ -142,9 +133,8 @@ impl<'a> Watch<'a> {
         let mut before = std::mem::take(&mut self.seen);
         let (mut ready, mut waiting) = (Vec::new(), false);
         let now = Instant::now();
-        let apart = self.config.apart.canonicalize().unwrap_or_else(|_| self.config.apart.clone());
         let walk = WalkDir::new(&self.config.folder).follow_links(true).sort_by_file_name().into_iter();
-        for entry in walk.filter_entry(|e| e.depth() == 0 || !is_hidden(e) && !is_folder(e, &apart)) {
+        for entry in walk.filter_entry(|e| e.depth() == 0 || !is_hidden(e)) {
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(e) if e.depth() == 0 => {
@@ -213,8 +203,11 @@ impl<'a> Watch<'a> {
                 }
                 let photograph = if config.moving { Photograph::Taken(file) } else { Photograph::Stays };
                 let name = file.file_name().unwrap_or_default().to_string_lossy();
+                let sha256 =
+                    result.is_err().then(|| std::fs::read(file).ok().map(|bytes| sha256_hex(&bytes))).flatten();
                 let part = Part {
                     key,
+                    sha256: sha256.as_deref(),
                     name: &name,
                     photograph,
                     recipe: &recipe,
@@ -231,6 +224,87 @@ impl<'a> Watch<'a> {
         )?;
         self.rest();
         Ok(outcome)
+    }
+}
+
+/// Which picture answers which trigger.
+#[derive(Debug, Default)]
+struct Triggers {
+    /// The trigger that asks, since when, and whether it is answered.
+    asked: Option<(u32, Instant, bool)>,
+    /// When triggers went without a picture: one that comes late must not answer the next trigger.
+    missed: Vec<Instant>,
+    /// Files that have been seen.
+    known: HashSet<PathBuf>,
+    /// Those of them that came late.
+    late: HashSet<PathBuf>,
+}
+
+/// What is to be done now.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    /// Inspect the one file that is left, for the trigger of this number.
+    Inspect(u32),
+    /// Nothing.
+    Wait,
+    /// Tell that no picture came to the trigger of this number.
+    NoPicture(u32),
+}
+
+impl Triggers {
+    /// Takes in the trigger that asks `now` and the files that are seen and ready, of which at most one is left.
+    fn next(
+        &mut self,
+        now: Option<u32>,
+        patience: Duration,
+        seen: &HashMap<PathBuf, Seen>,
+        ready: &mut Vec<Ready>,
+        waiting: bool,
+    ) -> Next {
+        if let Some((_, _, answered)) = self.asked.filter(|(number, ..)| now != Some(*number)) {
+            // It was taken back; its picture may come yet.
+            if !answered {
+                self.missed.push(Instant::now());
+            }
+            self.asked = None;
+        }
+        self.missed.retain(|since| since.elapsed() < LATE);
+        self.known.retain(|file| seen.contains_key(file));
+        self.late.retain(|file| seen.contains_key(file));
+        let mut files: Vec<&PathBuf> = seen.keys().filter(|file| !self.known.contains(*file)).collect();
+        files.sort_by_key(|file| seen.get(*file).map(|s| s.key.modified));
+        for file in files {
+            self.known.insert(file.clone());
+            // What is there when the trigger comes belongs to one before, if there is one that missed its picture.
+            if self.asked.is_none() && !self.missed.is_empty() {
+                self.missed.remove(0);
+                self.late.insert(file.clone());
+            }
+        }
+        if let Some(number) = now {
+            self.asked.get_or_insert((number, Instant::now(), false));
+        }
+        let is_late = |r: &Ready| self.late.contains(&r.file);
+        match &mut self.asked {
+            Some((number, since, answered)) if !*answered => {
+                let number = *number;
+                if let Some(at) = ready.iter().position(|r| !is_late(r)) {
+                    *answered = true;
+                    *ready = vec![ready.swap_remove(at)];
+                    return Next::Inspect(number);
+                }
+                if !waiting && since.elapsed() > patience {
+                    *answered = true;
+                    self.missed.push(Instant::now());
+                    ready.clear();
+                    return Next::NoPicture(number);
+                }
+            }
+            _ => {}
+        }
+        ready.retain(is_late);
+        ready.truncate(1);
+        if ready.is_empty() { Next::Wait } else { Next::Inspect(NONE) }
     }
 }
 
@@ -254,6 +328,7 @@ impl Watch<'_> {
     }
 
     fn nothing(&self, trigger: u32) {
+        output::note(&format!("trigger {trigger}: no picture came"));
         self.station.controller().into_iter().for_each(|c| c.nothing(trigger));
     }
 }
@@ -273,10 +348,14 @@ impl Watch<'_> {
     fn nothing(&self, _: u32) {}
 }
 
-/// Refuses to look at a folder into which the results go.
-pub fn check_apart(folder: &Path, out: &Path) -> Result<()> {
+/// Refuses what is no folder, and a folder into which the results go.
+pub fn check_folders(folder: &Path, out: &Path) -> Result<()> {
+    if !folder.is_dir() {
+        let message = format!("{}: expected a folder that pictures come into", folder.display());
+        return Err(Error::Usage(message));
+    }
     let (Ok(folder_at), Ok(out_at)) = (folder.canonicalize(), out.canonicalize()) else { return Ok(()) };
-    if folder_at == out_at || VERDICTS.iter().any(|verdict| folder_at.starts_with(out_at.join(verdict))) {
+    if out_at.starts_with(&folder_at) || VERDICTS.iter().any(|verdict| folder_at.starts_with(out_at.join(verdict))) {
         let message =
             format!("{} is watched, and results would go there; name another folder for them", folder.display());
         return Err(Error::Usage(message));
@@ -294,6 +373,55 @@ fn is_hidden(entry: &walkdir::DirEntry) -> bool {
     entry.file_name().to_string_lossy().starts_with('.')
 }
 
-fn is_folder(entry: &walkdir::DirEntry, other: &Path) -> bool {
-    entry.file_type().is_dir() && entry.path().canonicalize().is_ok_and(|p| p == other)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The files as they are seen: their names, and whether they are whole.
+    fn seen(files: &[(&str, bool)]) -> (HashMap<PathBuf, Seen>, Vec<Ready>, bool) {
+        let key = |at: usize, name: &str| Key { path: name.into(), bytes: 1, modified: at as i128 };
+        let all = files.iter().enumerate();
+        let seen = all.clone().map(|(at, (name, _))| (name.into(), Seen { key: key(at, name), since: Instant::now() }));
+        let ready = all.filter(|(_, (_, whole))| *whole);
+        let ready = ready.map(|(at, (name, _))| Ready { file: name.into(), key: key(at, name) }).collect();
+        (seen.collect(), ready, files.iter().any(|(_, whole)| !whole))
+    }
+
+    fn next(triggers: &mut Triggers, now: Option<u32>, patience: u64, files: &[(&str, bool)]) -> (Next, String) {
+        let (seen, mut ready, waiting) = seen(files);
+        let next = triggers.next(now, Duration::from_millis(patience), &seen, &mut ready, waiting);
+        (next, ready.iter().map(|r| r.file.display().to_string()).collect())
+    }
+
+    #[test]
+    fn a_late_picture_answers_no_trigger() {
+        let mut t = Triggers::default();
+        // A picture that waits, one that comes, and one that is not whole yet.
+        assert_eq!(next(&mut t, None, 0, &[("a", true)]), (Next::Wait, "".into()));
+        assert_eq!(next(&mut t, Some(1), 0, &[("a", true)]), (Next::Inspect(1), "a".into()));
+        assert_eq!(next(&mut t, Some(2), 60_000, &[]), (Next::Wait, "".into()));
+        assert_eq!(next(&mut t, Some(2), 0, &[("b", false)]), (Next::Wait, "".into()));
+        assert_eq!(next(&mut t, Some(2), 0, &[("b", true)]), (Next::Inspect(2), "b".into()));
+        // None comes: told once. It comes late, and the next trigger is there before it is whole.
+        std::thread::sleep(Duration::from_millis(2));
+        assert_eq!(next(&mut t, Some(3), 60_000, &[]), (Next::Wait, "".into()));
+        std::thread::sleep(Duration::from_millis(2));
+        assert_eq!(next(&mut t, Some(3), 0, &[]), (Next::NoPicture(3), "".into()));
+        assert_eq!(next(&mut t, None, 0, &[("c", false)]), (Next::Wait, "".into()));
+        assert_eq!(next(&mut t, Some(4), 60_000, &[("c", true), ("d", false)]), (Next::Inspect(NONE), "c".into()));
+        assert_eq!(next(&mut t, Some(4), 60_000, &[("d", true)]), (Next::Inspect(4), "d".into()));
+    }
+
+    #[test]
+    fn the_picture_of_a_trigger_that_was_taken_back_answers_no_other() {
+        let mut t = Triggers::default();
+        assert_eq!(next(&mut t, Some(1), 60_000, &[]), (Next::Wait, "".into()));
+        assert_eq!(next(&mut t, None, 60_000, &[]), (Next::Wait, "".into()));
+        assert_eq!(next(&mut t, None, 60_000, &[("a", true)]), (Next::Inspect(NONE), "a".into()));
+        assert_eq!(next(&mut t, Some(2), 60_000, &[("b", true)]), (Next::Inspect(2), "b".into()));
+        // The next trigger at once.
+        assert_eq!(next(&mut t, Some(3), 60_000, &[]), (Next::Wait, "".into()));
+        assert_eq!(next(&mut t, Some(4), 60_000, &[("c", true), ("d", true)]), (Next::Inspect(4), "d".into()));
+        assert_eq!(next(&mut t, Some(4), 60_000, &[("c", true)]), (Next::Inspect(NONE), "c".into()));
+    }
 }

@@ -89,7 +89,7 @@ pub struct Fault {
 /// What a look at a whole audit file found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
-    /// Lines that were read.
+    /// Whole records, each of which follows the one before.
     pub records: u64,
     /// In the order of lines.
     pub faults: Vec<Fault>,
@@ -109,6 +109,7 @@ fn read_to(path: &Path, end: u64, mut visit: impl FnMut(&Map<String, Value>) -> 
     let mut lines = BufReader::new(File::open(path).map_err(failed)?.take(end));
     let mut link = Link::first();
     let head = Link::head(path)?;
+    let mut whole = 0;
     let (mut faults, mut number, mut met) = (Vec::new(), 0, head.as_ref().is_none_or(|h| h.seq == 0));
     loop {
         let mut bytes = Vec::new();
@@ -124,6 +125,7 @@ fn read_to(path: &Path, end: u64, mut visit: impl FnMut(&Map<String, Value>) -> 
         match std::str::from_utf8(&bytes).map_err(|_| "it is not text".to_string()).and_then(|line| link.next(line)) {
             Ok((next, record)) => {
                 visit(&record)?;
+                whole += 1;
                 link = next;
             }
             Err(message) => {
@@ -137,21 +139,20 @@ fn read_to(path: &Path, end: u64, mut visit: impl FnMut(&Map<String, Value>) -> 
         }
         met |= head.as_ref().is_some_and(|h| *h == link);
     }
-    // The head is written after the first record, and anew after each.
-    if head.is_none() && number > 1 {
+    // The head is written when the file is begun, and anew after each record.
+    if head.is_none() {
         let message = format!("{} is missing: whether the end was cut off cannot be told", head_of(path).display());
         faults.push(Fault { line: None, message });
     }
     if let Some(head) = head.filter(|_| !met) {
-        let message = format!(
-            "its end is missing: {} names record {}, the file ends with record {}",
-            head_of(path).display(),
-            head.seq,
-            link.seq
-        );
+        let names = format!("{} names record {}", head_of(path).display(), head.seq);
+        let message = match head.seq > link.seq {
+            true => format!("its end is missing: {names}, the file ends with record {}", link.seq),
+            false => format!("{names} with another hash: one of both was changed"),
+        };
         faults.push(Fault { line: None, message });
     }
-    Ok(Verified { records: number, faults })
+    Ok(Verified { records: whole, faults })
 }
 
 /// An audit file that is written to. One process at a time.
@@ -189,7 +190,8 @@ impl Chain {
             link = Link { seq: link.seq + 1, hash: hash.to_string() };
             Ok(())
         })?;
-        if let Some(fault) = verified.faults.first() {
+        let begun = whole == 0 && Link::head(path)?.is_none();
+        if let Some(fault) = verified.faults.first().filter(|_| !begun) {
             let place = fault.line.map(|l| format!(":{l}")).unwrap_or_default();
             return Err(Error::Input(format!(
                 "{}{place}: {}; keep it for the auditor and name another file",
@@ -204,7 +206,16 @@ impl Chain {
             ));
             file.set_len(whole).map_err(failed)?;
         }
-        Ok(Chain { path: path.to_path_buf(), file, link, length: whole })
+        let chain = Chain { path: path.to_path_buf(), file, link, length: whole };
+        if begun {
+            chain.write_head()?;
+        }
+        Ok(chain)
+    }
+
+    fn write_head(&self) -> Result<()> {
+        let head = json!({"seq": self.link.seq, "hash": self.link.hash}).to_string() + "\n";
+        output::write_durable(&head_of(&self.path), head.as_bytes())
     }
 
     /// Adds a record with these members, on disk when this returns. The record with its place in the chain.
@@ -231,10 +242,9 @@ impl Chain {
         }
         self.length += line.len() as u64;
         self.link = Link { seq, hash };
-        let head = json!({"seq": self.link.seq, "hash": self.link.hash}).to_string() + "\n";
         record.insert("hash".into(), json!(self.link.hash));
         // The record is on disk: a head that cannot be written does not unmake it, and the next one names it as well.
-        if let Err(error) = output::write_durable(&head_of(&self.path), head.as_bytes()) {
+        if let Err(error) = self.write_head() {
             output::complain(&error);
         }
         Ok(record)
@@ -322,19 +332,21 @@ mod tests {
             assert_eq!(found.first().map(|f| f.line), Some(line), "{change:?}: {found:?}");
             assert!(Chain::open(&path, |_| {}).is_err(), "{change:?}");
         }
-        // Written anew from a place on, with right hashes: the head tells; so does its absence.
-        std::fs::write(&path, lines[..1].join("\n") + "\n").unwrap();
+        // Written anew with right hashes: the head tells; so does its absence, also where nothing is left.
         let head = std::fs::read(head_of(&path)).unwrap();
+        std::fs::remove_file(&path).unwrap();
         std::fs::remove_file(head_of(&path)).unwrap();
         let mut chain = Chain::open(&path, |_| {}).unwrap();
-        (7..=8).for_each(|n| assert_eq!(chain.add(record(n)).unwrap()["seq"], n - 5));
+        (7..=12).for_each(|n| assert_eq!(chain.add(record(n)).unwrap()["seq"], n - 6));
+        drop(chain);
         assert_eq!(faults(&path), []);
         std::fs::write(head_of(&path), head).unwrap();
-        assert_eq!(faults(&path).len(), 1);
+        assert!(faults(&path)[0].message.contains("another hash"));
         std::fs::remove_file(head_of(&path)).unwrap();
         assert!(faults(&path)[0].message.contains("is missing"));
-        drop(chain);
         assert!(Chain::open(&path, |_| {}).is_err());
+        std::fs::write(&path, "").unwrap();
+        assert!(faults(&path)[0].message.contains("is missing"));
     }
 
     #[test]

@@ -3,8 +3,7 @@
 use crate::cli::audit::chain;
 use crate::cli::audit::shifts::{COLUMNS, Made, Row, Shifts};
 use crate::cli::{Outcome, output};
-use crate::error::Result;
-use crate::input::Source;
+use crate::error::{Error, Result};
 use argh::FromArgs;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -32,7 +31,12 @@ impl AuditReport {
         let shifts = Shifts::new(&self.shifts, &self.utc_offset)?;
         if let Some(csv) = &self.csv {
             output::check_file(csv)?;
-            output::check_apart(std::slice::from_ref(csv), &[Source::File(self.file.clone())])?;
+            // What is there may be another audit file, or the head of this one.
+            let header = COLUMNS.join(",");
+            if csv.exists() && !std::fs::read(csv).is_ok_and(|bytes| bytes.starts_with(header.as_bytes())) {
+                let message = format!("{}: is there already and is no such table; name another file", csv.display());
+                return Err(Error::Usage(message));
+            }
         }
         let mut pending = self.csv.as_deref().map(output::Pending::new).transpose()?;
         let mut write = |cells: &[String]| match &mut pending {

@@ -5,6 +5,7 @@ use crate::cli::station::{self, Station, Told};
 use crate::cli::{Outcome, batch, output, watch};
 use crate::error::{Error, Result};
 use crate::input;
+use crate::recipe::Method;
 use crate::report::text;
 use argh::FromArgs;
 use serde_json::Value;
@@ -13,7 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Inspect each new file of a folder once, also after a restart or a power cut, and keep a record that shows whatever is changed in
-/// it. Files that are still being written are waited for. docs/watch.md has the records and the register map.
+/// it. Files that are still being written are waited for. docs/watch.md has the records and the register map. With --once the exit
+/// code is 1 if a part failed, 2 if a file could not be inspected or moved.
 #[derive(FromArgs, Debug)]
 #[argh(subcommand, name = "watch")]
 pub struct Watch {
@@ -99,21 +101,14 @@ impl Watch {
         let bounds = station::Bounds::new(self.quota, self.keep_passes)?;
         let serial = station::Serial::new(self.serial_pattern.as_deref(), self.serial_region)?;
         let recipe = Arc::new(Loaded::read(&self.recipe, options.limits)?);
-        let shown = |name: &String| recipe.recipe.regions.iter().any(|r| r.name == *name);
-        if let Some(region) = serial.region.as_ref().filter(|r| !shown(r)) {
-            return Err(Error::Usage(format!("--serial-region: the recipe has no region {region:?}")));
+        let read = |name: &String| recipe.recipe.regions.iter().any(|r| r.name == *name && r.method == Method::Text);
+        if let Some(region) = serial.region.as_ref().filter(|r| !read(r)) {
+            return Err(Error::Usage(format!("--serial-region: the recipe has no region {region:?} of method text")));
         }
         output::check_folder(&self.out)?;
-        watch::check_apart(&self.folder, &self.out)?;
-        let config = watch::Config {
-            folder: self.folder,
-            apart: self.out.clone(),
-            moving: self.moving,
-            settle,
-            once: self.once,
-            on_trigger,
-            options,
-        };
+        watch::check_folders(&self.folder, &self.out)?;
+        let config =
+            watch::Config { folder: self.folder, moving: self.moving, settle, once: self.once, on_trigger, options };
         let settings =
             station::Settings { out: self.out, audit: self.audit, operator: self.operator, serial, bounds, told };
         let mut done = watch::Done::default();

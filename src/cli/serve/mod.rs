@@ -33,6 +33,7 @@ use axum::http::StatusCode;
 use axum::routing::{delete, get, post};
 use metrics::Metrics;
 use pool::Pool;
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -100,6 +101,8 @@ pub struct Server {
     watched: Option<Watched>,
     /// Held while a draft changes.
     drafting: Mutex<()>,
+    /// What senders call the requests that are being answered.
+    under_way: Mutex<HashSet<String>>,
     /// Whether networks and recipes are loaded.
     ready: AtomicBool,
 }
@@ -236,7 +239,7 @@ pub fn run(config: Config) -> Result<()> {
     }
     if let Some((watched, state)) = config.watch.as_ref().zip(state.as_ref()) {
         output::check_folder(state)?;
-        watch::check_apart(&watched.folder, state)?;
+        watch::check_folders(&watched.folder, state)?;
     }
     let mut done = watch::Done::default();
     let station = config.station.map(|settings| Station::open(settings, |record| done.add(record))).transpose()?;
@@ -253,6 +256,7 @@ pub fn run(config: Config) -> Result<()> {
         state,
         watched: config.watch,
         drafting: Mutex::default(),
+        under_way: Mutex::default(),
         ready: AtomicBool::new(false),
     });
     server.recipes.names()?;
@@ -301,13 +305,12 @@ const PAUSE: Duration = Duration::from_secs(5);
 
 /// Inspects what comes into the watched folder, on a thread of its own, for as long as the process lives.
 fn start_watching(server: &Arc<Server>, done: watch::Done) -> Result<()> {
-    let Some((watched, state)) = server.watched.clone().zip(server.state.clone()) else { return Ok(()) };
+    let Some(watched) = server.watched.clone() else { return Ok(()) };
     let server = server.clone();
     let work = move || {
         let Some(station) = &server.station else { return };
         let config = watch::Config {
             folder: watched.folder,
-            apart: state,
             moving: watched.moving,
             settle: SETTLE,
             once: false,

@@ -18,7 +18,7 @@ use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Width of a small picture in pixels.
@@ -73,10 +73,20 @@ pub async fn add(State(server): Shared, path: Result<Path<String>, PathRejection
                 return Err(Error::Usage(format!("{text}: expected a few words in one line")));
             }
         }
-        let known = sent.query.value(query::REQUEST).and_then(|request| station.answered(request));
-        if let Some(known) = known {
+        let request = sent.query.value(query::REQUEST);
+        let Some(_one) = request.map_or(Some(None), |r| UnderWay::new(server, r).map(Some)) else {
+            return Ok(Answer::refusal(StatusCode::SERVICE_UNAVAILABLE, "this request is being answered; try again"));
+        };
+        if let Some(known) = request.and_then(|request| station.answered(request)) {
             // Its answer was lost on the way, and it came again.
-            return Ok(Answer::record(Value::Object(known.record).to_string()));
+            let text = |key: &str| known.record.get(key).and_then(Value::as_str).unwrap_or_default();
+            if text("recipe") != recipe.name || text("sha256") != sha256_hex(&sent.bytes) {
+                let message = "another picture, or another recipe, was sent with the same `request`";
+                return Ok(Answer::refusal(StatusCode::CONFLICT, message));
+            }
+            let verdict = ["pass", "fail", "misplaced"].into_iter().find(|v| *v == text("verdict"));
+            let answer = Answer::record(Value::Object(known.record.clone()).to_string());
+            return Ok(if let Some(verdict) = verdict { answer.judged(verdict) } else { answer });
         }
         let looked = station.look(&recipe, &sent.name, &sent.bytes, &server.limits)?;
         let now = Timestamp::now();
@@ -88,6 +98,7 @@ pub async fn add(State(server): Shared, path: Result<Path<String>, PathRejection
         let part = Part {
             key: &key,
             name: &sent.name,
+            sha256: None,
             photograph: Photograph::Sent(&sent.bytes),
             recipe: &recipe,
             serial: sent.query.value(query::SERIAL),
@@ -100,6 +111,23 @@ pub async fn add(State(server): Shared, path: Result<Path<String>, PathRejection
         Ok(Answer::record(Value::Object(judged.record).to_string()).judged(judged.verdict))
     })
     .await
+}
+
+/// A request of that name is being answered for as long as this lives.
+struct UnderWay<'a>(&'a Server, String);
+
+impl<'a> UnderWay<'a> {
+    /// None if it is already.
+    fn new(server: &'a Server, request: &str) -> Option<Self> {
+        let mut all = server.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(request.to_string()).then(|| UnderWay(server, request.to_string()))
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
+    }
 }
 
 /// Where a picture that was sent is kept: day, time, and what its sender called it.

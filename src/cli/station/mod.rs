@@ -55,7 +55,11 @@ impl Serial {
     /// Of the options.
     pub fn new(pattern: Option<&str>, region: Option<String>) -> Result<Self> {
         let pattern = pattern.map(Regex::new).transpose();
-        Ok(Serial { pattern: pattern.map_err(|e| Error::Usage(format!("--serial-pattern: {e}")))?, region })
+        let wrong = |e: regex_automata::meta::BuildError| {
+            let why = std::error::Error::source(&e).map_or(e.to_string(), |cause| cause.to_string());
+            Error::Usage(format!("--serial-pattern: {}", why.split_whitespace().collect::<Vec<_>>().join(" ")))
+        };
+        Ok(Serial { pattern: pattern.map_err(wrong)?, region })
     }
 }
 
@@ -109,6 +113,7 @@ pub enum Photograph<'a> {
     /// In a file that is taken into the store, if it is still as it was.
     Taken(&'a Path),
     /// In memory only.
+    #[cfg(feature = "serve")]
     Sent(&'a [u8]),
 }
 
@@ -119,6 +124,8 @@ pub struct Part<'a> {
     pub key: &'a Key,
     /// The file's name, in which the serial number may stand.
     pub name: &'a str,
+    /// SHA-256 of a file that could not be inspected.
+    pub sha256: Option<&'a str>,
     /// The photograph.
     pub photograph: Photograph<'a>,
     /// By what it is judged.
@@ -130,6 +137,7 @@ pub struct Part<'a> {
     /// What its sender calls the request.
     pub request: Option<&'a str>,
     /// The controller's trigger that it is inspected for.
+    #[cfg_attr(not(feature = "line"), allow(dead_code))]
     pub trigger: Option<u32>,
 }
 
@@ -152,6 +160,7 @@ pub struct Judged {
     /// The record; without `seq` if it could not be put down.
     pub record: Map<String, Value>,
     /// `pass`, `fail`, `misplaced`, or `error`.
+    #[cfg_attr(not(feature = "serve"), allow(dead_code))]
     pub verdict: &'static str,
     /// For the exit code.
     pub outcome: Outcome,
@@ -231,7 +240,7 @@ impl Station {
     ///
     /// A full disk stops nothing but storage: the verdict is there all the same, and what could not be written is said.
     pub fn judge(&self, part: &Part, result: Result<&Looked, &Error>) -> Result<Judged> {
-        let (outcome, verdict) = match result {
+        let (mut outcome, verdict) = match result {
             Ok(looked) if looked.inspection.verdict == Verdict::Pass => (Outcome::Pass, "pass"),
             Ok(looked) => (Outcome::Fail, json::verdict(looked.inspection.verdict)),
             Err(_) => (Outcome::Error, UNREADABLE),
@@ -243,7 +252,7 @@ impl Station {
         let name = wanted.then(|| self.store.name(verdict, part.key));
         let subject = Subject {
             key: part.key,
-            sha256: looked.map(|l| l.sha256.as_str()),
+            sha256: looked.map(|l| l.sha256.as_str()).or(part.sha256),
             serial: serial.as_deref(),
             recipe: (&part.recipe.name, &part.recipe.sha256),
             model: part.recipe.recipe.model.as_ref().map(|m| m.sha256.as_str()),
@@ -254,7 +263,11 @@ impl Station {
         record.extend(part.request.map(|request| ("request".to_string(), Value::from(request))));
         if let Some(name) = &name {
             let sidecar = Value::Object(record.clone()).to_string() + "\n";
-            let photograph = if let Photograph::Sent(bytes) = part.photograph { Some(bytes) } else { None };
+            let photograph = match part.photograph {
+                #[cfg(feature = "serve")]
+                Photograph::Sent(bytes) => Some(bytes),
+                Photograph::Stays | Photograph::Taken(_) => None,
+            };
             let findings = looked.and_then(|l| l.findings.as_deref());
             if let Err(error) = self.store.put(name, &Files { record: sidecar.as_bytes(), findings, photograph }) {
                 output::complain(&error);
@@ -270,7 +283,7 @@ impl Station {
             let stored = record.get("stored").and_then(Value::as_str);
             // Without room, or without a record, it stays where it is; so does another that was put in its place.
             if (stored.is_some() || !wanted) && record.contains_key("seq") && part.key.is_of(file) {
-                self.take(file, stored);
+                outcome = if self.take(file, stored) { outcome } else { Outcome::Error };
             }
         }
         #[cfg(feature = "line")]

@@ -158,12 +158,14 @@ impl Store {
         Ok(())
     }
 
+    #[cfg(feature = "serve")]
     /// Bytes that are kept, and whether there was no room for the last part.
     pub fn used(&self) -> (u64, bool) {
         let index = self.index();
         (index.used, index.full)
     }
 
+    #[cfg(feature = "serve")]
     /// What it is bounded by.
     pub fn bounds(&self) -> Bounds {
         self.bounds
