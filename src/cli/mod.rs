@@ -14,7 +14,6 @@ mod hazards;
 mod label;
 mod masks;
 mod output;
-#[cfg(any(feature = "train", feature = "serve"))]
 mod process;
 mod recipes;
 #[cfg(feature = "serve")]

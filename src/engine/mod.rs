@@ -3,8 +3,10 @@
 mod compose;
 mod describe;
 mod graph;
+mod instructions;
 mod session;
 
 pub use compose::{Attribute, INPUT, Network};
 pub use describe::{Description, Value, describe};
-pub use session::Session;
+pub use instructions::instructions;
+pub use session::{OperatorTime, Session};

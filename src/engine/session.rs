@@ -6,7 +6,9 @@ use crate::models::Model;
 use crate::tensor::Tensor;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 use tract_onnx::prelude::*;
+use tract_onnx::tract_core::plan;
 use tract_onnx::tract_hir::infer::{Factoid, InferenceModel};
 use tract_onnx::tract_hir::internal::DimLike;
 
@@ -25,6 +27,17 @@ pub struct Session {
     plans: Mutex<Vec<(Vec<usize>, Arc<Plan>)>>,
     max_plans: usize,
     any_size: OnceLock<Option<AnySize>>,
+}
+
+/// What the operators of one kind take in a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OperatorTime {
+    /// The kind, as tract names it.
+    pub name: String,
+    /// How many there are.
+    pub count: usize,
+    /// All of them together.
+    pub time: Duration,
 }
 
 /// A graph simplified once for all widths and heights, which are symbols in it: a plan for a further size then costs a
@@ -91,10 +104,9 @@ impl Session {
     /// Runs the network on `input` (NCHW) and returns the values named at [`Session::load`], in that order.
     pub fn run(&self, input: &Tensor) -> Result<Vec<Tensor>> {
         let plan = self.plan(input.shape())?;
-        let value = tract_onnx::prelude::Tensor::from_shape(input.shape(), input.data())
-            .map_err(|e| failed(&self.name, "the input cannot be used", e))?;
+        let value = value_of(input).map_err(|e| failed(&self.name, "the input cannot be used", e))?;
         let outputs = plan
-            .run(tvec!(value.into()))
+            .run(tvec!(value))
             .map_err(|e| failed(&self.name, &format!("it failed on an input of {:?}", input.shape()), e))?;
         outputs
             .into_iter()
@@ -105,6 +117,39 @@ impl Session {
                 Tensor::new(view.shape().to_vec(), view.iter().copied().collect())
             })
             .collect()
+    }
+
+    /// Runs the network and drops what it computes, of whatever type.
+    pub fn compute(&self, input: &Tensor) -> Result<()> {
+        let plan = self.plan(input.shape())?;
+        let failed = |e| failed(&self.name, &format!("it failed on an input of {:?}", input.shape()), e);
+        plan.run(tvec!(value_of(input).map_err(failed)?)).map(|_| ()).map_err(failed)
+    }
+
+    /// The mean time that each kind of operator takes in `runs` runs, the longest first.
+    pub fn profile(&self, input: &Tensor, runs: usize) -> Result<Vec<OperatorTime>> {
+        let plan = self.plan(input.shape())?;
+        let failed = |e| failed(&self.name, &format!("it failed on an input of {:?}", input.shape()), e);
+        let mut times: HashMap<String, OperatorTime> = HashMap::new();
+        for _ in 0..runs {
+            let mut state = plan.spawn().map_err(failed)?;
+            let input = tvec!(value_of(input).map_err(failed)?);
+            let done = state.run_plan_with_eval(input, |context, state, node, inputs| {
+                let start = Instant::now();
+                let result = plan::eval(context, state, node, inputs);
+                let name = node.op().name().into_owned();
+                let entry = times.entry(name.clone()).or_insert(OperatorTime { name, count: 0, time: Duration::ZERO });
+                entry.count += 1;
+                entry.time += start.elapsed();
+                result
+            });
+            done.map_err(failed)?;
+        }
+        let runs = runs.max(1);
+        let mean = |t: OperatorTime| OperatorTime { count: t.count / runs, time: t.time / runs as u32, ..t };
+        let mut times: Vec<OperatorTime> = times.into_values().map(mean).collect();
+        times.sort_by(|a, b| b.time.cmp(&a.time).then_with(|| a.name.cmp(&b.name)));
+        Ok(times)
     }
 
     fn plan(&self, shape: &[usize]) -> Result<Arc<Plan>> {
@@ -185,6 +230,10 @@ impl AnySize {
         let model = graph.with_input_fact(0, f32::fact(&shape).into())?.into_typed()?.into_decluttered()?;
         Ok(Some(AnySize { model, symbols }))
     }
+}
+
+fn value_of(input: &Tensor) -> TractResult<TValue> {
+    Ok(tract_onnx::prelude::Tensor::from_shape(input.shape(), input.data())?.into())
 }
 
 fn failed(model: &str, message: &str, cause: TractError) -> Error {

@@ -1,6 +1,7 @@
 //! How results look: JSON Lines, text, pictures, NumPy files. Pure: nothing here writes a file.
 
 pub mod applied;
+pub mod bench;
 pub mod classes;
 pub mod detections;
 pub mod draw;

@@ -1,5 +1,6 @@
 //! Typed pipelines: what ocellus does with a picture. None of them opens a file.
 
+pub mod bench;
 pub mod classify;
 pub mod dedup;
 pub mod detect;

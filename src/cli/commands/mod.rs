@@ -2,6 +2,7 @@
 
 mod audit_report;
 mod audit_verify;
+mod bench;
 mod classify;
 mod dedup;
 mod dedup_compare;
@@ -89,6 +90,8 @@ pub enum Command {
     Ocr(ocr::Ocr),
     /// List the models.
     Models(models::Models),
+    /// Measure networks.
+    Bench(bench::Bench),
     /// Inspect what comes into a folder.
     Watch(watch::Watch),
     /// Check an audit file.
@@ -129,6 +132,7 @@ pub fn run(command: Command) -> Result<Outcome> {
         Command::Mask(c) => c.run(),
         Command::Ocr(c) => c.run(),
         Command::Models(c) => c.run(),
+        Command::Bench(c) => c.run(),
         Command::Watch(c) => c.run(),
         Command::AuditVerify(c) => c.run(),
         Command::AuditReport(c) => c.run(),

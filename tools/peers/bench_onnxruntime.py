@@ -1,0 +1,75 @@
+#!/usr/bin/env python3
+"""`ocellus bench` against ONNX Runtime on the same ONNX files, shapes and threads, in turn.
+
+    python tools/peers/bench_onnxruntime.py FILE.onnx[:WIDTHxHEIGHT] .. [--ocellus target/release/ocellus] [--threads 1 2] [--rounds 5]
+
+FILE is a float network of one input (those of docs/performance.md are made by the scripts in tools/models/); sides that it leaves
+open are WIDTH and HEIGHT. In each round ocellus runs for --seconds and then ONNX Runtime does, so that a slow minute of the machine
+strikes both; the table has the medians of the rounds' medians and of their ratios. At more than one thread: one run at a time in ONNX
+Runtime with as many threads inside, and as many runs side by side in ocellus, each of one thread; both as images a second.
+Loading is from the file to the first result. Needs numpy and onnxruntime.
+"""
+import argparse, json, os, statistics, subprocess, time
+from pathlib import Path
+
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[name] = "1"
+import numpy as np
+import onnxruntime as ort
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def peer(path, shape, threads, seconds):
+    options = ort.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    pixels = np.random.default_rng(1).uniform(-1, 1, shape).astype(np.float32)
+    begun = time.perf_counter()
+    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    feed = {session.get_inputs()[0].name: pixels}
+    session.run(None, feed)
+    loaded = 1000 * (time.perf_counter() - begun)
+    [session.run(None, feed) for _ in range(2)]
+    times, begun = [], time.perf_counter()
+    while len(times) < 5 or time.perf_counter() - begun < seconds:
+        started = time.perf_counter()
+        session.run(None, feed)
+        times.append(time.perf_counter() - started)
+    return loaded, 1000 * statistics.median(times), len(times) / sum(times)
+
+
+def ours(binary, path, size, threads, seconds):
+    command = [binary, "bench", "--json", "--quiet", "--model", path, "--threads", str(threads), "--seconds", str(seconds)]
+    if size:
+        command += ["--size", size]
+    record = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return record["shape"], record["load_ms"] + record["first_ms"], record["median_ms"], record["images_per_s"]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("files", nargs="+")
+    parser.add_argument("--ocellus", default=str(ROOT / "target/release/ocellus"))
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=2)
+    args = parser.parse_args()
+    print(f"onnxruntime {ort.__version__}, medians of {args.rounds} rounds")
+    print("| file | input | threads | load ms | ORT | median ms | ORT | ratio | images/s | ORT | ratio |\n" + "|---" * 11 + "|")
+    for file in args.files:
+        path, _, size = file.partition(":")
+        for threads in args.threads:
+            rows = []
+            for _ in range(args.rounds):
+                shape, load, median, rate = ours(args.ocellus, path, size, threads, args.seconds)
+                rows.append((load, median, rate, *peer(path, shape, threads, args.seconds)))
+            load, median, rate, peer_load, peer_median, peer_rate = (statistics.median(c) for c in zip(*rows))
+            slower = statistics.median(r[1] / r[4] for r in rows)
+            faster = statistics.median(r[2] / r[5] for r in rows)
+            print(f"| {Path(path).stem} | {'x'.join(map(str, shape))} | {threads} | {load:.0f} | {peer_load:.0f} | {median:.2f} | "
+                  f"{peer_median:.2f} | {slower:.2f} | {rate:.1f} | {peer_rate:.1f} | {faster:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
