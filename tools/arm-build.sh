@@ -2,6 +2,7 @@
 # The static ARM binary, built on Debian 12 or later for x86-64 with nothing but Debian's packages:
 #
 #     tools/arm-build.sh [aarch64|armv7] [MORE CARGO ARGUMENTS]
+#     tools/arm-build.sh [aarch64|armv7] --kernel-tests
 #
 # Its path is the last line of standard output. What is missing is installed first (as root, or with sudo). Debian's
 # compiler brings its standard library for the host alone, so that for the target is built from source (-Zbuild-std).
@@ -24,5 +25,11 @@ export CARGO_TARGET_DIR=${OCELLUS_ARM_TARGET_DIR:-target/arm}
 name=$(echo "$target" | tr a-z- A-Z_)
 export "CARGO_TARGET_${name}_LINKER=$gcc-gcc" "CARGO_TARGET_${name}_RUSTFLAGS=-Ctarget-feature=+crt-static"
 unset RUSTC_WRAPPER RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
+if [ "${1:-}" = --kernel-tests ]; then
+    # tools/kernels alone, as a program that runs its tests.
+    /usr/bin/cargo test --locked --no-run -Zbuild-std=std,panic_abort,test --release --target "$target" \
+        --manifest-path tools/kernels/Cargo.toml --message-format json | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p'
+    exit
+fi
 /usr/bin/cargo build --locked -Zbuild-std=std,panic_abort --release --target "$target" "$@"
 echo "$CARGO_TARGET_DIR/$target/release/ocellus"

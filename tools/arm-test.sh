@@ -4,7 +4,7 @@
 #     tools/arm-test.sh [aarch64|armv7]
 #
 # Builds it (tools/arm-build.sh), then runs tests/other_machine.rs, the command-line tests, those
-# of hashes and their search, of a labelling server's client, and tools/resolve with it.
+# of hashes and their search, of a labelling server's client, tools/resolve, and the tests of the kernels with it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -21,6 +21,8 @@ tools/debian-packages.sh qemu-user-static file
 file -b "$binary"
 file -b "$binary" | grep -q 'statically linked.*stripped'
 "$emulator" "$(dirname "$binary")/resolve"
+# The kernels of networks on this processor's registers, by themselves.
+"$emulator" "$(tools/arm-build.sh "$architecture" --kernel-tests | tail -1)"
 OCELLUS_BINARY="$emulator $binary" cargo test --locked --test other_machine -- --ignored
 OCELLUS_BINARY="$emulator $binary" cargo test --locked --test usage --test bad_input --test decode --test models
 OCELLUS_BINARY="$emulator $binary" cargo test --locked --test dedup -- hashes the_search

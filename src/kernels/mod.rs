@@ -3,3 +3,4 @@
 pub mod hamming;
 pub mod isa;
 pub mod memory;
+pub mod nchwc;
