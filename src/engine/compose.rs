@@ -185,7 +185,7 @@ fn attribute(name: &str, value: &Attribute) -> AttributeProto {
 }
 
 /// The declaration of a value of floats; an empty shape is left open.
-fn float_value(name: &str, shape: &[usize]) -> ValueInfoProto {
+pub(super) fn float_value(name: &str, shape: &[usize]) -> ValueInfoProto {
     let side = |&d: &usize| Dimension { value: Some(Dim::DimValue(d as i64)), ..Default::default() };
     let tensor = type_proto::Tensor {
         elem_type: DataType::Float as i32,

@@ -12,9 +12,10 @@ pub fn widen_halves(graph: &mut GraphProto) -> Result<(), String> {
     let attributes = graph.node.iter_mut().flat_map(|n| &mut n.attribute);
     for tensor in graph.initializer.iter_mut().chain(attributes.filter_map(|a| a.t.as_mut())) {
         if tensor.data_type == DataType::Float16 as i32 {
-            let bytes = raw(tensor)?;
-            let halves = bytes.chunks_exact(2).map(|b| f16_to_f32(u16::from_le_bytes([b[0], b[1]])));
-            tensor.raw_data = halves.flat_map(f32::to_le_bytes).collect();
+            let halves = raw(tensor)?;
+            let widened: Vec<f32> =
+                halves.chunks_exact(2).map(|b| f16_to_f32(u16::from_le_bytes([b[0], b[1]]))).collect();
+            tensor.raw_data = bytes(&widened);
             tensor.int32_data.clear();
             tensor.data_type = DataType::Float as i32;
         }
@@ -72,9 +73,16 @@ fn expand(node: &NodeProto, stored: &HashMap<String, TensorProto>) -> Result<Opt
         name: output.clone(),
         dims: input.dims.clone(),
         data_type: DataType::Float as i32,
-        raw_data: values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        raw_data: bytes(&values),
         ..Default::default()
     }))
+}
+
+/// As they stand in a file.
+fn bytes(values: &[f32]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(4 * values.len());
+    values.iter().for_each(|v| bytes.extend_from_slice(&v.to_le_bytes()));
+    bytes
 }
 
 /// `(value - zero point) * scale` per channel of the node's axis, or per tensor.

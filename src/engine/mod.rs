@@ -4,6 +4,7 @@ mod compose;
 mod describe;
 mod graph;
 mod instructions;
+mod regions;
 mod session;
 
 pub use compose::{Attribute, INPUT, Network};

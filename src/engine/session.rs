@@ -1,10 +1,12 @@
 //! One network, loaded once and shared by all threads.
 
 use super::graph;
+use super::regions::{self, RegionOp};
 use crate::error::{Cause, Error, Result};
 use crate::models::Model;
 use crate::tensor::Tensor;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tract_onnx::prelude::*;
@@ -38,6 +40,27 @@ pub struct OperatorTime {
     pub count: usize,
     /// All of them together.
     pub time: Duration,
+}
+
+/// Runs that are under way in this process: they share the threads.
+static RUNNING: AtomicUsize = AtomicUsize::new(0);
+
+/// A run that is under way.
+struct Running;
+
+impl Running {
+    /// Begins one, and how many threads it may use: all if it is alone, its share of them otherwise.
+    fn begin() -> (Self, usize) {
+        // Only a number to go by: nothing else is ordered by it.
+        let others = RUNNING.fetch_add(1, Ordering::Relaxed);
+        (Running, (rayon::current_num_threads() / (others + 1)).max(1))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        RUNNING.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A graph simplified once for all widths and heights, which are symbols in it: a plan for a further size then costs a
@@ -101,14 +124,11 @@ impl Session {
             .collect()
     }
 
-    /// Runs the network on `input` (NCHW) and returns the values named at [`Session::load`], in that order.
+    /// Runs the network on `input` (NCHW) and returns the values named at [`Session::load`], in that order. Runs at the same
+    /// time share rayon's threads: one alone uses all of them.
     pub fn run(&self, input: &Tensor) -> Result<Vec<Tensor>> {
-        let plan = self.plan(input.shape())?;
-        let value = value_of(input).map_err(|e| failed(&self.name, "the input cannot be used", e))?;
-        let outputs = plan
-            .run(tvec!(value))
-            .map_err(|e| failed(&self.name, &format!("it failed on an input of {:?}", input.shape()), e))?;
-        outputs
+        let (_running, threads) = Running::begin();
+        self.outputs(input, threads)?
             .into_iter()
             .map(|value| {
                 let view = value
@@ -119,11 +139,16 @@ impl Session {
             .collect()
     }
 
-    /// Runs the network and drops what it computes, of whatever type.
-    pub fn compute(&self, input: &Tensor) -> Result<()> {
+    /// Runs the network on so many threads and drops what it computes, of whatever type.
+    pub fn compute(&self, input: &Tensor, threads: usize) -> Result<()> {
+        self.outputs(input, threads).map(|_| ())
+    }
+
+    fn outputs(&self, input: &Tensor, threads: usize) -> Result<TVec<TValue>> {
         let plan = self.plan(input.shape())?;
-        let failed = |e| failed(&self.name, &format!("it failed on an input of {:?}", input.shape()), e);
-        plan.run(tvec!(value_of(input).map_err(failed)?)).map(|_| ()).map_err(failed)
+        value_of(input)
+            .and_then(|value| regions::with_threads(threads, || plan.run(tvec!(value))))
+            .map_err(|e| failed(&self.name, &format!("it failed on an input of {:?}", input.shape()), e))
     }
 
     /// The mean time that each kind of operator takes in `runs` runs, the longest first.
@@ -135,12 +160,19 @@ impl Session {
             let mut state = plan.spawn().map_err(failed)?;
             let input = tvec!(value_of(input).map_err(failed)?);
             let done = state.run_plan_with_eval(input, |context, state, node, inputs| {
+                let mut add = |name: &str, time: Duration| {
+                    let none = || OperatorTime { name: name.to_string(), count: 0, time: Duration::ZERO };
+                    let entry = times.entry(name.to_string()).or_insert_with(none);
+                    entry.count += 1;
+                    entry.time += time;
+                };
+                // A region tells of each of its steps.
+                if let Some(region) = node.op_as::<RegionOp>() {
+                    return region.run(&inputs, add);
+                }
                 let start = Instant::now();
                 let result = plan::eval(context, state, node, inputs);
-                let name = node.op().name().into_owned();
-                let entry = times.entry(name.clone()).or_insert(OperatorTime { name, count: 0, time: Duration::ZERO });
-                entry.count += 1;
-                entry.time += start.elapsed();
+                add(&node.op().name(), start.elapsed());
                 result
             });
             done.map_err(failed)?;
@@ -177,8 +209,9 @@ impl Session {
         self.graph
             .clone()
             .with_input_fact(0, f32::fact(shape).into())
-            .and_then(|m| m.into_optimized())
-            .and_then(|m| m.into_runnable())
+            .and_then(|m| m.into_typed())
+            .and_then(|m| m.into_decluttered())
+            .and_then(finished)
             .map_err(|e| failed(&self.name, &format!("it cannot be prepared for an input of {shape:?}"), e))
     }
 
@@ -201,8 +234,14 @@ impl Session {
         if !fits {
             return None;
         }
-        model.into_optimized().and_then(|m| m.into_runnable()).ok()
+        finished(model).ok()
     }
+}
+
+/// The plan for a simplified graph of fixed shapes: our regions, and tract's own operators for the rest.
+fn finished(model: TypedModel) -> TractResult<Arc<Plan>> {
+    let replaced = regions::replace(&model).inspect_err(|e| log::debug!("no regions: {e:#}"));
+    replaced.unwrap_or(model).into_optimized()?.into_runnable()
 }
 
 impl AnySize {
@@ -242,5 +281,56 @@ fn failed(model: &str, message: &str, cause: TractError) -> Error {
         model: model.to_string(),
         message: message.to_string(),
         source: Some(Cause::from(format!("{cause:#}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models;
+
+    /// What tract alone computes.
+    fn plain(session: &Session, input: &Tensor) -> TractResult<Vec<Vec<f32>>> {
+        let model = session.graph.clone().with_input_fact(0, f32::fact(input.shape()).into())?;
+        let outputs = model.into_optimized()?.into_runnable()?.run(tvec!(value_of(input)?))?;
+        outputs.iter().map(|o| Ok(o.to_plain_array_view::<f32>()?.iter().copied().collect())).collect()
+    }
+
+    /// Every embedded network gives what tract alone gives, at the size that it is used at and at odd ones, in a plan from
+    /// the beginning and in one from the graph for all sizes, on one thread and on several.
+    #[test]
+    fn regions_compute_what_tract_does() {
+        for model in models::embedded() {
+            let info = &model.info;
+            let outputs = crate::engine::describe(&info.id, &model.bytes).unwrap().outputs;
+            let names: Vec<&str> = outputs.iter().map(|o| o.name.as_str()).collect();
+            let session = Session::load(model, &names).unwrap();
+            let [width, height] = info.input.size.map(|s| s as usize);
+            for (rows, columns) in [(height, width), (96, 160), (height, width + 37), (64, 64)] {
+                let shape = [1, 3, rows, columns];
+                let mut random = fastrand::Rng::with_seed(rows as u64);
+                let data = (0..3 * rows * columns).map(|_| random.f32() * 2.0 - 1.0).collect();
+                let input = Tensor::new(shape.to_vec(), data).unwrap();
+                let Ok(shapes) = session.output_shapes(&shape) else { continue };
+                // Maps of some sizes do not fit each other again after they were halved and doubled.
+                let Ok(expected) = plain(&session, &input) else {
+                    assert!(session.run(&input).is_err(), "{} at {shape:?}", info.id);
+                    continue;
+                };
+                let found = session.run(&input).unwrap();
+                assert_eq!(found.iter().map(|t| t.shape().to_vec()).collect::<Vec<_>>(), shapes, "{}", info.id);
+                for (found, expected) in found.iter().zip(&expected) {
+                    // tract's sigmoid is off by 5e-7 where it is near zero.
+                    let size = expected.iter().fold(1e-2f32, |m, v| m.max(v.abs()));
+                    let off = found.data().iter().zip(expected).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
+                    assert!(off <= 1e-4 * size, "{} at {shape:?}: {off} of {size}", info.id);
+                }
+                let threads = session.outputs(&input, 3).unwrap();
+                for (found, threaded) in found.iter().zip(&threads) {
+                    let threaded = threaded.to_plain_array_view::<f32>().unwrap();
+                    assert!(found.data().iter().eq(threaded.iter()), "{} on three threads", info.id);
+                }
+            }
+        }
     }
 }

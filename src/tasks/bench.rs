@@ -47,13 +47,13 @@ pub struct Loaded {
 /// Runs at a number of threads.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Speed {
-    /// So many runs side by side, each on one input.
+    /// So many for one run, or so many runs side by side.
     pub threads: usize,
-    /// Of a run.
+    /// Of a run with all threads.
     pub median: Duration,
-    /// Of a run; nine of ten are faster.
+    /// Of a run with all threads; nine of ten are faster.
     pub slow: Duration,
-    /// Of all threads together.
+    /// With a run of its own for each thread.
     pub per_second: f64,
     /// Runs that were counted.
     pub runs: usize,
@@ -74,33 +74,38 @@ impl Loaded {
         let data = (0..shape.iter().product()).map(|_| random.f32() * 2.0 - 1.0).collect();
         let input = Tensor::new(shape.to_vec(), data)?;
         let start = Instant::now();
-        session.compute(&input)?;
+        session.compute(&input, 1)?;
         Ok(Loaded { session, input, load, first: start.elapsed() })
     }
 
-    /// Runs for about `time`, on `threads` threads.
+    /// Runs one after the other with `threads` threads each, and then so many side by side, for about half of `time` each.
     pub fn speed(&self, threads: usize, time: Duration) -> Result<Speed> {
-        let one = |_| -> Result<Vec<Duration>> {
-            (0..WARM).try_for_each(|_| self.session.compute(&self.input))?;
+        let runs = |threads: usize, time: Duration| -> Result<Vec<Duration>> {
+            (0..WARM).try_for_each(|_| self.session.compute(&self.input, threads))?;
             let (begun, mut runs) = (Instant::now(), Vec::new());
             while runs.len() < LEAST || begun.elapsed() < time {
                 let start = Instant::now();
-                self.session.compute(&self.input)?;
+                self.session.compute(&self.input, threads)?;
                 runs.push(start.elapsed());
             }
             Ok(runs)
         };
-        let all: Result<Vec<Vec<Duration>>> = std::thread::scope(|scope| {
-            let started: Vec<_> = (0..threads).map(|at| scope.spawn(move || one(at))).collect();
-            let gone = |_| Err(Error::Internal("a thread of the benchmark is gone".into()));
-            started.into_iter().map(|thread| thread.join().unwrap_or_else(gone)).collect()
-        });
-        let all = all?;
-        let per_second = all.iter().map(|runs| runs.len() as f64 / runs.iter().sum::<Duration>().as_secs_f64()).sum();
-        let mut runs: Vec<Duration> = all.into_iter().flatten().collect();
-        runs.sort();
-        let at = |share: f64| runs[((runs.len() - 1) as f64 * share).round() as usize];
-        Ok(Speed { threads, median: at(0.5), slow: at(0.9), per_second, runs: runs.len() })
+        let mut alone = runs(threads, if threads == 1 { time } else { time / 2 })?;
+        let rate = |runs: &[Duration]| runs.len() as f64 / runs.iter().sum::<Duration>().as_secs_f64();
+        let per_second = match threads {
+            1 => rate(&alone),
+            _ => {
+                let beside: Result<Vec<f64>> = std::thread::scope(|scope| {
+                    let started: Vec<_> = (0..threads).map(|_| scope.spawn(|| runs(1, time / 2))).collect();
+                    let gone = |_| Err(Error::Internal("a thread of the benchmark is gone".into()));
+                    started.into_iter().map(|t| t.join().unwrap_or_else(gone).map(|runs| rate(&runs))).collect()
+                });
+                beside?.iter().sum()
+            }
+        };
+        alone.sort();
+        let at = |share: f64| alone[((alone.len() - 1) as f64 * share).round() as usize];
+        Ok(Speed { threads, median: at(0.5), slow: at(0.9), per_second, runs: alone.len() })
     }
 
     /// Where the time of a run goes, by operator, the longest first: means of ten runs.

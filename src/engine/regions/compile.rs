@@ -1,0 +1,512 @@
+//! From recognised nodes to a program: what is fused, which maps share memory, how wide their borders are.
+
+use super::form::Form;
+use super::program::{Map, MapId, Other, Program, Step, Work};
+use super::recognise::{Kind, Recognised};
+use crate::kernels::nchwc::{Buffer, Conv, Depthwise, Elementwise, Kernels, Layout, MaxPool, Window};
+use std::collections::{HashMap, HashSet};
+use tract_onnx::tract_core::internal::OutletId;
+
+/// Maps of no more channels that only dense convolutions read get one block of just these, whatever the kernels' are:
+/// pictures.
+const FEW_CHANNELS: usize = 4;
+
+/// The nodes of a region in the order of the graph, and what the rest of the graph wants of it.
+pub struct Region {
+    pub nodes: Vec<(OutletId, Recognised)>,
+    /// Values that others read.
+    pub outputs: Vec<OutletId>,
+    /// How often each value is read, by whomever.
+    pub reads: HashMap<OutletId, usize>,
+}
+
+/// A map whose place in memory is still open.
+struct Draft {
+    channels: usize,
+    rows: usize,
+    columns: usize,
+    lanes: usize,
+    /// Only the border of maps that are not part of another counts.
+    border: Layout,
+    border_value: f32,
+    /// How many channels of each block count, where concatenation has left gaps between its parts.
+    filled: Option<Vec<usize>>,
+    /// The map that it is a part of, and the block at which it begins there.
+    part_of: Option<(MapId, usize)>,
+}
+
+/// Work whose weights are not in the order of the kernels yet.
+enum Plan {
+    Ready(Work),
+    Conv { window: Window, weights: Vec<f32>, bias: Vec<f32>, range: (f32, f32) },
+    Depthwise { window: Window, weights: Vec<f32>, bias: Vec<f32>, range: (f32, f32) },
+    MaxPool(Window),
+}
+
+struct Planned {
+    plan: Plan,
+    input: Option<MapId>,
+    output: Option<MapId>,
+    epilogue: Vec<(Elementwise, Other)>,
+}
+
+/// A value of the graph.
+#[derive(Clone, Copy)]
+struct Value {
+    map: MapId,
+    /// The step that wrote all of it last and may be given more to do.
+    step: Option<usize>,
+    /// The last step that wrote any of it.
+    ready: usize,
+}
+
+struct Compiler<'a> {
+    kernels: &'static Kernels,
+    region: &'a Region,
+    drafts: Vec<Draft>,
+    steps: Vec<Planned>,
+    values: HashMap<OutletId, Value>,
+    imports: Vec<OutletId>,
+}
+
+/// The program for a region, and the values that it reads. `None` if its maps cannot be laid out.
+pub fn compile(region: &Region, kernels: &'static Kernels) -> Option<(Program, Vec<OutletId>)> {
+    let mut compiler = Compiler {
+        kernels,
+        region,
+        drafts: Vec::new(),
+        steps: Vec::new(),
+        values: HashMap::new(),
+        imports: Vec::new(),
+    };
+    for (outlet, node) in &region.nodes {
+        let value = compiler.node(*outlet, node)?;
+        compiler.values.insert(*outlet, value);
+    }
+    for (number, outlet) in region.outputs.iter().enumerate() {
+        let form = region.nodes.iter().find(|(o, _)| o == outlet).map(|(_, n)| n.output.clone())?;
+        let map = compiler.values.get(outlet)?.map;
+        let plan = Plan::Ready(Work::Export(number, form));
+        compiler.steps.push(Planned { plan, input: Some(map), output: None, epilogue: Vec::new() });
+    }
+    let imports = std::mem::take(&mut compiler.imports);
+    Some((compiler.finish()?, imports))
+}
+
+impl Compiler<'_> {
+    fn draft(&mut self, [channels, rows, columns]: [usize; 3], lanes: usize) -> MapId {
+        let border = Layout::new(channels, rows, columns, lanes);
+        self.drafts.push(Draft {
+            channels,
+            rows,
+            columns,
+            lanes,
+            border,
+            border_value: 0.0,
+            filled: None,
+            part_of: None,
+        });
+        self.drafts.len() - 1
+    }
+
+    fn sides(&self, map: MapId) -> [usize; 3] {
+        let Draft { channels, rows, columns, .. } = self.drafts[map];
+        [channels, rows, columns]
+    }
+
+    fn push(&mut self, plan: Plan, input: Option<MapId>, output: MapId) -> Value {
+        self.steps.push(Planned { plan, input, output: Some(output), epilogue: Vec::new() });
+        let step = self.steps.len() - 1;
+        Value { map: output, step: Some(step), ready: step }
+    }
+
+    /// Nobody but one node of this region reads the value.
+    fn is_read_once(&self, outlet: OutletId) -> bool {
+        self.region.reads.get(&outlet) == Some(&1) && !self.region.outputs.contains(&outlet)
+    }
+
+    /// Whether only dense convolutions read the value, which know which of its channels count.
+    fn only_for_convolutions(&self, outlet: OutletId) -> bool {
+        let mut readers = self.region.nodes.iter().filter(|(_, n)| n.inputs.iter().any(|(o, _)| *o == outlet));
+        !self.region.outputs.contains(&outlet) && readers.all(|(_, n)| matches!(n.kind, Kind::Conv { .. }))
+    }
+
+    /// Whether all that becomes of the value in this region is done value by value.
+    fn only_one_by_one(&self, outlet: OutletId) -> bool {
+        let mut readers = self.region.nodes.iter().filter(|(_, n)| n.inputs.iter().any(|(o, _)| *o == outlet));
+        readers.all(|(made, n)| matches!(n.kind, Kind::Each(_) | Kind::View) && self.only_one_by_one(*made))
+    }
+
+    /// The map of a value, brought in if it comes from outside.
+    fn value(&mut self, outlet: OutletId, form: &Form) -> Value {
+        if let Some(value) = self.values.get(&outlet) {
+            return *value;
+        }
+        let few = form.sides()[0] <= FEW_CHANNELS && self.kernels.lanes() > FEW_CHANNELS;
+        let narrow = few && self.only_for_convolutions(outlet);
+        let map = self.draft(form.sides(), if narrow { form.sides()[0] } else { self.kernels.lanes() });
+        let number = self.imports.len();
+        self.imports.push(outlet);
+        let value = self.push(Plan::Ready(Work::Import(number, form.clone())), None, map);
+        let value = Value { step: None, ..value };
+        self.values.insert(outlet, value);
+        value
+    }
+
+    fn copy(&mut self, from: MapId) -> Value {
+        let map = self.draft(self.sides(from), self.drafts[from].lanes);
+        self.push(Plan::Ready(Work::Copy { channel: 0 }), Some(from), map)
+    }
+
+    fn node(&mut self, made: OutletId, node: &Recognised) -> Option<Value> {
+        let inputs: Vec<Value> = node.inputs.iter().map(|(outlet, form)| self.value(*outlet, form)).collect();
+        let first = *inputs.first()?;
+        let (outlet, form) = node.inputs.first()?;
+        let lanes = self.kernels.lanes();
+        let open = (f32::NEG_INFINITY, f32::INFINITY);
+        let sides = node.output.sides();
+        Some(match &node.kind {
+            Kind::Conv { window, weights, bias } => {
+                self.demand(first.map, window);
+                let map = self.draft(sides, lanes);
+                let (weights, bias) = (weights.clone(), bias.clone());
+                self.push(Plan::Conv { window: *window, weights, bias, range: open }, Some(first.map), map)
+            }
+            Kind::Depthwise { window, weights, bias } => {
+                self.demand(first.map, window);
+                let map = self.draft(sides, lanes);
+                let (weights, bias) = (weights.clone(), bias.clone());
+                self.push(Plan::Depthwise { window: *window, weights, bias, range: open }, Some(first.map), map)
+            }
+            Kind::Spread { taps, weights, bias } => {
+                // A single channel is not worth a block, if nobody needs one: one value a pixel.
+                let lanes = if sides[0] == 1 && self.only_one_by_one(made) { 1 } else { lanes };
+                self.spread(first.map, form, *taps, weights, bias, sides, lanes)
+            }
+            Kind::MaxPool(window) => {
+                let mut from = first.map;
+                if (window.before, window.after) != ([0, 0], [0, 0]) {
+                    // A border of its own: zeros would win against what is negative.
+                    from = self.copy(from).map;
+                    self.drafts[from].border_value = f32::NEG_INFINITY;
+                    self.demand(from, window);
+                }
+                let map = self.draft(sides, lanes);
+                self.push(Plan::MaxPool(*window), Some(from), map)
+            }
+            Kind::Total => {
+                let map = self.draft(sides, lanes);
+                self.push(Plan::Ready(Work::Total), Some(first.map), map)
+            }
+            Kind::Resample { rows, columns } => {
+                let map = self.draft(sides, self.drafts[first.map].lanes);
+                let work = Work::Resample { rows: rows.clone(), columns: columns.clone() };
+                self.push(Plan::Ready(work), Some(first.map), map)
+            }
+            Kind::Each(ops) => {
+                let value = match first.step {
+                    Some(_) if self.is_read_once(*outlet) => first,
+                    _ => self.copy(first.map),
+                };
+                for (op, stored) in ops {
+                    self.also(value.step?, *op, stored)?;
+                }
+                value
+            }
+            Kind::Both(op) => self.both(*op, [node.inputs[0].0, node.inputs[1].0], [first, inputs[1]])?,
+            Kind::Gate(op) => {
+                let gate = inputs[1];
+                let value = match first.step {
+                    Some(step) if gate.ready < step && self.is_read_once(*outlet) => first,
+                    _ => self.copy(first.map),
+                };
+                self.steps[value.step?].epilogue.push((*op, Other::ChannelsOf(gate.map)));
+                value
+            }
+            Kind::Concat => self.concat(made, &inputs, sides),
+            Kind::Slice(start) => {
+                if start % lanes != 0 || self.drafts[first.map].lanes != lanes {
+                    return None;
+                }
+                let map = self.draft(sides, lanes);
+                self.drafts[map].part_of = Some((first.map, start / lanes));
+                Value { map, step: None, ready: first.ready }
+            }
+            Kind::View => match self.is_read_once(*outlet) {
+                true => first,
+                false => Value { step: None, ..first },
+            },
+        })
+    }
+
+    /// Adds an operation to the end of a step.
+    fn also(&mut self, step: usize, op: Elementwise, stored: &[f32]) -> Option<()> {
+        let Planned { plan, epilogue, output, .. } = &mut self.steps[step];
+        let (channels, lanes) = match output {
+            Some(map) => (self.drafts[*map].channels, self.drafts[*map].lanes),
+            None => return None,
+        };
+        if let (Plan::Conv { range, bias, .. } | Plan::Depthwise { range, bias, .. }, true) =
+            (&mut *plan, epilogue.is_empty())
+        {
+            let open = *range == (f32::NEG_INFINITY, f32::INFINITY);
+            match op {
+                Elementwise::Add if open => {
+                    bias.iter_mut().zip(stored).for_each(|(b, s)| *b += s);
+                    return Some(());
+                }
+                Elementwise::Clamp { low, high } => {
+                    *range = (range.0.max(low).min(high), range.1.max(low).min(high));
+                    return Some(());
+                }
+                _ => (),
+            }
+        }
+        let merged = match (epilogue.last().map(|(op, _)| *op), op) {
+            (Some(Elementwise::Clamp { low: l, high: h }), Elementwise::Clamp { low, high }) => {
+                Some(Elementwise::Clamp { low: l.max(low).min(high), high: h.max(low).min(high) })
+            }
+            (Some(Elementwise::Affine { scale: s, offset: o }), Elementwise::Affine { scale, offset }) => {
+                Some(Elementwise::Affine { scale: s * scale, offset: o * scale + offset })
+            }
+            _ => None,
+        };
+        if let Some(merged) = merged {
+            epilogue.pop();
+            epilogue.push((merged, Other::None));
+        } else if !op.is_binary() {
+            epilogue.push((op, Other::None));
+        } else if channels == 1 && lanes == 1 {
+            // Single values have no lanes to repeat a block in.
+            let value = *stored.first()?;
+            epilogue.push(match op {
+                Elementwise::Multiply => (Elementwise::Affine { scale: value, offset: 0.0 }, Other::None),
+                Elementwise::Subtract => (Elementwise::Affine { scale: 1.0, offset: -value }, Other::None),
+                _ => (Elementwise::Affine { scale: 1.0, offset: value }, Other::None),
+            });
+        } else {
+            let mut whole = Buffer::zeros(channels.div_ceil(lanes) * lanes);
+            whole[..stored.len()].copy_from_slice(stored);
+            epilogue.push((op, Other::Stored(whole)));
+        }
+        Some(())
+    }
+
+    /// Two maps: the one that is computed later takes the other as it is computed, if nobody else wants it as it was.
+    fn both(&mut self, op: Elementwise, outlets: [OutletId; 2], values: [Value; 2]) -> Option<Value> {
+        if self.drafts[values[0].map].lanes != self.drafts[values[1].map].lanes {
+            return None;
+        }
+        for (host, other) in [(0, 1), (1, 0)] {
+            let (Some(step), other_value) = (values[host].step, values[other]) else { continue };
+            if other_value.ready >= step || !self.is_read_once(outlets[host]) || outlets[0] == outlets[1] {
+                continue;
+            }
+            let mut op = op;
+            if op == Elementwise::Subtract && host == 1 {
+                self.also(step, Elementwise::Affine { scale: -1.0, offset: 0.0 }, &[])?;
+                op = Elementwise::Add;
+            }
+            self.steps[step].epilogue.push((op, Other::Map(other_value.map)));
+            return Some(values[host]);
+        }
+        let value = self.copy(values[0].map);
+        self.steps[value.step?].epilogue.push((op, Other::Map(values[1].map)));
+        Some(value)
+    }
+
+    /// A convolution of single pixels to all taps' channels, and those spread over the windows.
+    #[expect(clippy::too_many_arguments)] // what it computes, of what, and where
+    fn spread(
+        &mut self,
+        from: MapId,
+        form: &Form,
+        taps: (usize, usize),
+        weights: &[f32],
+        bias: &[f32],
+        sides: [usize; 3],
+        lanes: usize,
+    ) -> Value {
+        let [inputs, rows, columns] = form.sides();
+        let outputs = sides[0];
+        let channels = outputs.div_ceil(lanes) * lanes;
+        let all = taps.0 * taps.1;
+        let mut spaced = vec![0f32; all * channels * inputs];
+        for tap in 0..all {
+            let from = &weights[tap * outputs * inputs..(tap + 1) * outputs * inputs];
+            spaced[tap * channels * inputs..][..from.len()].copy_from_slice(from);
+        }
+        let biases = (0..all * channels).map(|i| bias.get(i % channels).copied().unwrap_or(0.0)).collect();
+        let between = self.draft([all * channels, rows, columns], self.kernels.lanes());
+        let range = (f32::NEG_INFINITY, f32::INFINITY);
+        self.push(Plan::Conv { window: Window::POINT, weights: spaced, bias: biases, range }, Some(from), between);
+        let map = self.draft(sides, lanes);
+        let work = Work::Spread { rows: taps.0, columns: taps.1, channels };
+        self.push(Plan::Ready(work), Some(between), map)
+    }
+
+    /// Maps side by side: where blocks allow it, each is computed in its place.
+    fn concat(&mut self, made: OutletId, inputs: &[Value], [channels, rows, columns]: [usize; 3]) -> Value {
+        let lanes = self.kernels.lanes();
+        let parts: Vec<usize> = inputs.iter().map(|input| self.drafts[input.map].channels).collect();
+        let mut begins = parts.iter().scan(0, |sum, part| Some(std::mem::replace(sum, *sum + part)));
+        let gaps = !begins.all(|first| first % lanes == 0) && self.only_for_convolutions(made);
+        let root = match gaps {
+            // Every part begins with a block of its own.
+            true => {
+                let in_blocks =
+                    |part: &usize| (0..part.div_ceil(lanes)).map(|b| (part - b * lanes).min(lanes)).collect();
+                let filled: Vec<usize> = parts.iter().flat_map(|part| -> Vec<usize> { in_blocks(part) }).collect();
+                let root = self.draft([filled.len() * lanes, rows, columns], lanes);
+                self.drafts[root].filled = Some(filled);
+                root
+            }
+            false => self.draft([channels, rows, columns], lanes),
+        };
+        let mut ready = 0;
+        let mut channel = 0;
+        for input in inputs {
+            let Draft { channels, lanes: found, part_of, .. } = self.drafts[input.map];
+            let aligned = channel % lanes == 0 && found == lanes;
+            let stays =
+                part_of.is_some() || self.drafts.iter().any(|d| d.part_of.is_some_and(|(of, _)| of == input.map));
+            let special = self.drafts[input.map].border_value != 0.0;
+            let written = if aligned && !stays && !special {
+                self.drafts[input.map].part_of = Some((root, channel / lanes));
+                input.ready
+            } else if aligned {
+                let copy = self.copy(input.map);
+                self.drafts[copy.map].part_of = Some((root, channel / lanes));
+                copy.ready
+            } else {
+                // The same map may stand there already: no step reads what it writes.
+                let from = if self.root(input.map).0 == root { self.copy(input.map).map } else { input.map };
+                self.push(Plan::Ready(Work::Copy { channel }), Some(from), root).ready
+            };
+            ready = ready.max(written);
+            channel += if gaps { channels.next_multiple_of(lanes) } else { channels };
+        }
+        Value { map: root, step: None, ready }
+    }
+
+    /// The map that this one is a part of in the end, and the block there.
+    fn root(&self, map: MapId) -> (MapId, usize) {
+        match self.drafts[map].part_of {
+            Some((of, block)) => {
+                let (root, first) = self.root(of);
+                (root, first + block)
+            }
+            None => (map, 0),
+        }
+    }
+
+    /// Widens the border of a map to what a window needs.
+    fn demand(&mut self, map: MapId, window: &Window) {
+        // Who is part of whom is known at the end only.
+        self.drafts[map].border = self.drafts[map].border.widened(&window.border(self.drafts[map].border));
+    }
+
+    fn finish(mut self) -> Option<Program> {
+        for map in 0..self.drafts.len() {
+            let (root, _) = self.root(map);
+            let widened = self.drafts[root].border.widened(&self.drafts[map].border);
+            self.drafts[root].border = widened;
+        }
+        let layouts: Vec<Layout> = (0..self.drafts.len())
+            .map(|map| {
+                let Draft { channels, rows, columns, lanes, .. } = self.drafts[map];
+                Layout::new(channels, rows, columns, lanes).widened(&self.drafts[self.root(map).0].border)
+            })
+            .collect();
+        let (starts, memory) = self.arrange(&layouts);
+        let mut seen = HashSet::new();
+        let mut steps = Vec::with_capacity(self.steps.len());
+        for planned in std::mem::take(&mut self.steps) {
+            let borders = match planned.output.map(|map| self.root(map).0) {
+                Some(root) if layouts[root].has_border() && seen.insert(root) => {
+                    vec![(root, self.drafts[root].border_value)]
+                }
+                _ => Vec::new(),
+            };
+            // One value a channel is read as one row of blocks.
+            let bordered = |other: &Other| matches!(other, Other::ChannelsOf(map) if layouts[*map].has_border());
+            if planned.epilogue.iter().any(|(_, other)| bordered(other)) {
+                return None;
+            }
+            let input = planned.input.map(|map| layouts[map]);
+            let work = match (planned.plan, input) {
+                (Plan::Ready(work), _) => work,
+                (Plan::Conv { window, weights, bias, range }, Some(input)) => {
+                    let filled = planned.input.and_then(|map| self.drafts[map].filled.as_deref());
+                    Work::Conv(Box::new(Conv::new(self.kernels, input, filled, window, &weights, &bias).within(range)))
+                }
+                (Plan::Depthwise { window, weights, bias, range }, Some(input)) => Work::Depthwise(Box::new(
+                    Depthwise::new(self.kernels, input, window, &weights, &bias).within(range),
+                )),
+                (Plan::MaxPool(window), Some(input)) => {
+                    Work::MaxPool(Box::new(MaxPool::new(self.kernels, input, window)))
+                }
+                (_, None) => return None,
+            };
+            steps.push(Step {
+                work,
+                input: planned.input,
+                output: planned.output,
+                epilogue: planned.epilogue,
+                borders,
+            });
+        }
+        let maps = layouts
+            .iter()
+            .enumerate()
+            .map(|(map, layout)| {
+                let (root, block) = self.root(map);
+                Map { layout: *layout, start: starts[root] + block * layout.plane() }
+            })
+            .collect();
+        Some(Program { steps, maps, memory })
+    }
+
+    /// Where each map begins, so that maps that are needed at the same time do not overlap, and the floats in all: the
+    /// largest first, each at the lowest place that is free while it is needed.
+    fn arrange(&self, layouts: &[Layout]) -> (Vec<usize>, usize) {
+        let mut needed: HashMap<MapId, (usize, usize)> = HashMap::new();
+        for (index, step) in self.steps.iter().enumerate() {
+            let others = step.epilogue.iter().filter_map(|(_, other)| match other {
+                Other::Map(map) | Other::ChannelsOf(map) => Some(*map),
+                _ => None,
+            });
+            for map in step.input.into_iter().chain(step.output).chain(others) {
+                let entry = needed.entry(self.root(map).0).or_insert((index, index));
+                entry.1 = index;
+            }
+        }
+        let mut order: Vec<MapId> = needed.keys().copied().collect();
+        order.sort_by_key(|&map| (std::cmp::Reverse(layouts[map].len()), map));
+        let mut starts = vec![0; layouts.len()];
+        let mut placed: Vec<MapId> = Vec::new();
+        let mut memory = 0;
+        for map in order {
+            // Whole cache lines.
+            let len = layouts[map].len().next_multiple_of(16);
+            let (from, to) = needed[&map];
+            let mut taken: Vec<(usize, usize)> = placed
+                .iter()
+                .filter(|other| needed[other].0 <= to && from <= needed[other].1)
+                .map(|other| (starts[*other], starts[*other] + layouts[*other].len().next_multiple_of(16)))
+                .collect();
+            taken.sort_unstable();
+            let mut start = 0;
+            for (begin, end) in taken {
+                if start + len <= begin {
+                    break;
+                }
+                start = start.max(end);
+            }
+            starts[map] = start;
+            memory = memory.max(start + len);
+            placed.push(map);
+        }
+        (starts, memory)
+    }
+}

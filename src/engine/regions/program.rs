@@ -1,0 +1,315 @@
+//! What a region computes: steps over feature maps that lie in one piece of memory, planned once.
+
+use super::form::Form;
+use crate::kernels::isa::isa;
+use crate::kernels::nchwc::{Buffer, Conv, Depthwise, Elementwise, Epilogue, Kernels, Layout, MaxPool, Operand};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Number of a map in a program.
+pub type MapId = usize;
+
+/// A map, or some blocks of another one.
+#[derive(Debug, Clone)]
+pub struct Map {
+    /// Where its pixels lie, from `start` on.
+    pub layout: Layout,
+    /// First float in the memory of the program.
+    pub start: usize,
+}
+
+/// What a step does before its epilogue.
+#[derive(Debug)]
+pub enum Work {
+    /// Reads the input of this number.
+    Import(usize, Form),
+    /// Dense convolution.
+    Conv(Box<Conv>),
+    /// Depthwise convolution.
+    Depthwise(Box<Depthwise>),
+    /// Maxima of windows.
+    MaxPool(Box<MaxPool>),
+    /// Sums over all pixels.
+    Total,
+    /// Every output row and column is a weighted sum of some input rows and columns.
+    Resample { rows: Vec<Mix>, columns: Vec<Mix> },
+    /// Channels of single pixels spread over windows of so many rows and columns that do not overlap: the second half of a
+    /// transposed convolution. `channels` are those between one tap and the next.
+    Spread { rows: usize, columns: usize, channels: usize },
+    /// As it is, to begin at this channel.
+    Copy { channel: usize },
+    /// Writes the output of this number.
+    Export(usize, Form),
+}
+
+/// Places on an axis with their weights.
+pub type Mix = Vec<(usize, f32)>;
+
+/// One operation, and what is done to each of its results at once.
+#[derive(Debug)]
+pub struct Step {
+    pub work: Work,
+    /// The map that it reads; none for imports.
+    pub input: Option<MapId>,
+    /// The map that it writes; none for exports.
+    pub output: Option<MapId>,
+    pub epilogue: Vec<(Elementwise, Other)>,
+    /// Maps whose border gets this value first, because the memory held something else before.
+    pub borders: Vec<(MapId, f32)>,
+}
+
+/// The second value of an operation in an epilogue.
+#[derive(Debug, Clone)]
+pub enum Other {
+    None,
+    Map(MapId),
+    /// One value a channel.
+    ChannelsOf(MapId),
+    /// One stored value a channel, whole blocks of them.
+    Stored(Buffer),
+}
+
+/// A compiled region.
+#[derive(Debug)]
+pub struct Program {
+    pub steps: Vec<Step>,
+    pub maps: Vec<Map>,
+    /// Floats of memory.
+    pub memory: usize,
+}
+
+/// Memory of runs that have ended, for whichever comes next: as many pieces as there were runs at the same time.
+static IDLE: Mutex<Vec<Buffer>> = Mutex::new(Vec::new());
+
+impl Step {
+    /// What it is called in a profile.
+    pub fn name(&self) -> &'static str {
+        match &self.work {
+            Work::Import(..) => "to blocks",
+            Work::Conv(_) => "convolution",
+            Work::Depthwise(_) => "depthwise convolution",
+            Work::MaxPool(_) => "max pool",
+            Work::Total => "sum of pixels",
+            Work::Resample { .. } => "resize",
+            Work::Spread { .. } => "transposed convolution",
+            Work::Copy { .. } => "elementwise",
+            Work::Export(..) => "from blocks",
+        }
+    }
+}
+
+impl Program {
+    /// Computes `outputs` from `inputs`; `time` is told what each step took.
+    pub fn run(
+        &self,
+        inputs: &[&[f32]],
+        outputs: &mut [&mut [f32]],
+        threads: usize,
+        mut time: impl FnMut(&'static str, Duration),
+    ) {
+        let kernels = Kernels::of(isa());
+        let taken = IDLE.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut memory = taken.filter(|m| m.len() >= self.memory).unwrap_or_else(|| Buffer::zeros(self.memory));
+        for step in &self.steps {
+            let start = Instant::now();
+            for (map, value) in &step.borders {
+                let Map { layout, start } = &self.maps[*map];
+                layout.fill_border(&mut memory[*start..], *value);
+            }
+            match (&step.work, step.input, step.output) {
+                (Work::Import(number, form), _, Some(to)) => {
+                    let Map { layout, start } = &self.maps[to];
+                    form.import(inputs[*number], &mut memory[*start..*start + layout.len()], layout);
+                    self.finish(kernels, step, &mut memory, to);
+                }
+                (Work::Export(number, form), Some(from), _) => {
+                    let Map { layout, start } = &self.maps[from];
+                    form.export(&memory[*start..*start + layout.len()], layout, outputs[*number]);
+                }
+                (_, Some(from), Some(to)) => self.step(kernels, step, &mut memory, from, to, threads),
+                _ => (),
+            }
+            time(step.name(), start.elapsed());
+        }
+        IDLE.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
+    }
+
+    fn step(&self, kernels: &Kernels, step: &Step, memory: &mut [f32], from: MapId, to: MapId, threads: usize) {
+        let target = &self.maps[to];
+        let (before, rest) = memory.split_at_mut(target.start);
+        let (output, after) = rest.split_at_mut(target.layout.len());
+        // The plan keeps what a step reads clear of what it writes.
+        let read = |map: MapId| -> (&[f32], &Layout) {
+            let Map { layout, start } = &self.maps[map];
+            let end = start + layout.len();
+            match end <= target.start {
+                true => (&before[*start..end], layout),
+                false => {
+                    let skip = target.start + target.layout.len();
+                    (&after[start - skip..end - skip], layout)
+                }
+            }
+        };
+        let epilogue: Vec<Epilogue> = step
+            .epilogue
+            .iter()
+            .map(|(op, other)| Epilogue {
+                op: *op,
+                operand: match other {
+                    Other::None => Operand::None,
+                    Other::Map(map) => {
+                        let (values, layout) = read(*map);
+                        Operand::Map(values, *layout)
+                    }
+                    Other::ChannelsOf(map) => Operand::Channels(read(*map).0),
+                    Other::Stored(values) => Operand::Channels(values),
+                },
+            })
+            .collect();
+        let ((input, source), layout) = (read(from), &target.layout);
+        match &step.work {
+            Work::Conv(conv) => return conv.run(kernels, input, output, layout, &epilogue, threads),
+            Work::Depthwise(conv) => return conv.run(kernels, input, output, layout, &epilogue, threads),
+            Work::MaxPool(pool) => pool.run(kernels, input, output, layout, threads),
+            Work::Total => {
+                for block in 0..source.blocks() {
+                    let sums = &mut output[layout.pixels(block, 0)];
+                    sums.fill(0.0);
+                    (0..source.height).for_each(|row| kernels.total(&input[source.pixels(block, row)], sums));
+                }
+            }
+            Work::Resample { rows, columns } => resample(input, source, output, layout, rows, columns),
+            Work::Spread { rows, columns, channels } => {
+                spread(input, source, output, layout, (*rows, *columns), *channels)
+            }
+            Work::Copy { channel: 0 } => {
+                for block in 0..source.blocks() {
+                    for row in 0..source.height {
+                        let to = &mut output[layout.pixels(block, row)];
+                        to.copy_from_slice(&input[source.pixels(block, row)]);
+                        apply(kernels, &epilogue, to, layout, block, row);
+                    }
+                }
+                return;
+            }
+            Work::Copy { channel } => copy_lanes(input, source, output, layout, *channel),
+            Work::Import(..) | Work::Export(..) => (),
+        }
+        apply_all(kernels, &epilogue, output, layout);
+    }
+
+    /// The epilogue of an import, which has no map to read.
+    fn finish(&self, kernels: &Kernels, step: &Step, memory: &mut [f32], to: MapId) {
+        let Map { layout, start } = &self.maps[to];
+        let epilogue: Vec<Epilogue> = step
+            .epilogue
+            .iter()
+            .map(|(op, other)| Epilogue {
+                op: *op,
+                operand: match other {
+                    Other::Stored(values) => Operand::Channels(values),
+                    _ => Operand::None,
+                },
+            })
+            .collect();
+        apply_all(kernels, &epilogue, &mut memory[*start..*start + layout.len()], layout);
+    }
+}
+
+fn apply_all(kernels: &Kernels, epilogue: &[Epilogue], map: &mut [f32], layout: &Layout) {
+    if epilogue.is_empty() {
+        return;
+    }
+    for block in 0..layout.blocks() {
+        for row in 0..layout.height {
+            apply(kernels, epilogue, &mut map[layout.pixels(block, row)], layout, block, row);
+        }
+    }
+}
+
+fn apply(kernels: &Kernels, epilogue: &[Epilogue], values: &mut [f32], layout: &Layout, block: usize, row: usize) {
+    for Epilogue { op, operand } in epilogue {
+        match operand {
+            Operand::None => kernels.apply(*op, values, &[]),
+            Operand::Map(map, other) => kernels.apply(*op, values, &map[other.pixels(block, row)]),
+            Operand::Channels(channels) => kernels.apply_block(*op, values, &channels[block * layout.lanes..]),
+        }
+    }
+}
+
+fn resample(input: &[f32], from: &Layout, output: &mut [f32], to: &Layout, rows: &[Mix], columns: &[Mix]) {
+    let lanes = from.lanes;
+    // One input row for each tap, mixed; then its columns.
+    let mut line = vec![0f32; from.width * lanes];
+    for block in 0..from.blocks() {
+        let mut last: Option<usize> = None;
+        for (row, mix) in rows.iter().enumerate() {
+            if let Some(last) = last.filter(|&last| rows[last] == *mix) {
+                // As above: whole numbers of copies are the common case.
+                let (source, target) = (to.pixels(block, last), to.at(block, row, 0));
+                output.copy_within(source, target);
+                continue;
+            }
+            last = Some(row);
+            line.fill(0.0);
+            for (place, weight) in mix {
+                let source = &input[from.pixels(block, *place)];
+                line.iter_mut().zip(source).for_each(|(v, s)| *v += weight * s);
+            }
+            let target = &mut output[to.pixels(block, row)];
+            for (pixel, mix) in target.chunks_exact_mut(lanes).zip(columns) {
+                match mix.as_slice() {
+                    [(place, 1.0)] => pixel.copy_from_slice(&line[place * lanes..(place + 1) * lanes]),
+                    _ => {
+                        pixel.fill(0.0);
+                        for (place, weight) in mix {
+                            let source = &line[place * lanes..(place + 1) * lanes];
+                            pixel.iter_mut().zip(source).for_each(|(v, s)| *v += weight * s);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn spread(
+    input: &[f32],
+    from: &Layout,
+    output: &mut [f32],
+    to: &Layout,
+    (rows, columns): (usize, usize),
+    channels: usize,
+) {
+    for tap in 0..rows * columns {
+        let (y, x) = (tap / columns, tap % columns);
+        // Taps begin at a block, or all outputs lie side by side in single lanes.
+        for first in (0..to.channels).step_by(to.lanes) {
+            let source = tap * channels + first;
+            let (block, lane) = (source / from.lanes, source % from.lanes);
+            for row in 0..from.height {
+                let pixels = &input[from.pixels(block, row)];
+                let start = to.at(first / to.lanes, row * rows + y, x);
+                for (column, pixel) in pixels.chunks_exact(from.lanes).enumerate() {
+                    let at = start + column * columns * to.lanes;
+                    match to.lanes {
+                        1 => output[at] = pixel[lane],
+                        lanes => output[at..at + lanes].copy_from_slice(&pixel[lane..lane + lanes]),
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn copy_lanes(input: &[f32], from: &Layout, output: &mut [f32], to: &Layout, first: usize) {
+    for channel in 0..from.channels {
+        let target = first + channel;
+        for row in 0..from.height {
+            let source = &input[from.pixels(channel / from.lanes, row)];
+            let line = &mut output[to.pixels(target / to.lanes, row)];
+            let pixels = line.chunks_exact_mut(to.lanes).zip(source.chunks_exact(from.lanes));
+            pixels.for_each(|(t, s)| t[target % to.lanes] = s[channel % from.lanes]);
+        }
+    }
+}

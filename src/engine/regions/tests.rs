@@ -1,0 +1,323 @@
+//! Graphs made at random, with and without regions.
+
+use super::*;
+use crate::engine::compose::float_value;
+use fastrand::Rng;
+use proptest::prelude::*;
+use tract_onnx::pb::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, ValueInfoProto,
+    attribute_proto::AttributeType, tensor_proto::DataType,
+};
+use tract_onnx::prelude::InferenceModelExt;
+
+/// An ONNX graph in the making; values have a name and the shape that was meant.
+struct Maker {
+    random: Rng,
+    graph: GraphProto,
+    names: usize,
+    values: Vec<(String, [usize; 3])>,
+}
+
+fn ints(name: &str, values: &[usize]) -> AttributeProto {
+    let ints = values.iter().map(|&v| v as i64).collect();
+    AttributeProto { name: name.into(), ints, r#type: AttributeType::Ints as i32, ..Default::default() }
+}
+
+fn int(name: &str, value: i64) -> AttributeProto {
+    AttributeProto { name: name.into(), i: value, r#type: AttributeType::Int as i32, ..Default::default() }
+}
+
+fn float(name: &str, value: f32) -> AttributeProto {
+    AttributeProto { name: name.into(), f: value, r#type: AttributeType::Float as i32, ..Default::default() }
+}
+
+fn text(name: &str, value: &str) -> AttributeProto {
+    let s = value.as_bytes().to_vec();
+    AttributeProto { name: name.into(), s, r#type: AttributeType::String as i32, ..Default::default() }
+}
+
+impl Maker {
+    fn fresh(&mut self) -> String {
+        self.names += 1;
+        format!("v{}", self.names)
+    }
+
+    fn stored(&mut self, shape: &[usize], data: Vec<f32>) -> String {
+        let raw_data = data.iter().flat_map(|v| v.to_le_bytes()).collect();
+        self.store(shape, DataType::Float, raw_data)
+    }
+
+    fn whole(&mut self, data: &[usize]) -> String {
+        self.store(&[data.len()], DataType::Int64, data.iter().flat_map(|&v| (v as i64).to_le_bytes()).collect())
+    }
+
+    fn store(&mut self, shape: &[usize], kind: DataType, raw_data: Vec<u8>) -> String {
+        let name = self.fresh();
+        let dims = shape.iter().map(|&d| d as i64).collect();
+        let tensor = TensorProto { name: name.clone(), dims, data_type: kind as i32, raw_data, ..Default::default() };
+        self.graph.initializer.push(tensor);
+        name
+    }
+
+    fn weights(&mut self, shape: &[usize]) -> String {
+        let count = shape.iter().product::<usize>();
+        let scale = 1.0 / (count as f32 / shape[0] as f32).sqrt();
+        let data = (0..count).map(|_| (self.random.f32() - 0.5) * 2.0 * scale).collect();
+        self.stored(shape, data)
+    }
+
+    fn node(&mut self, op: &str, inputs: &[&str], attributes: Vec<AttributeProto>) -> String {
+        let output = self.fresh();
+        self.graph.node.push(NodeProto {
+            op_type: op.into(),
+            name: output.clone(),
+            input: inputs.iter().map(|i| i.to_string()).collect(),
+            output: vec![output.clone()],
+            attribute: attributes,
+            ..Default::default()
+        });
+        output
+    }
+
+    fn pick(&mut self) -> (String, [usize; 3]) {
+        // Later ones rather: graphs become deep.
+        let from = self.values.len().saturating_sub(4);
+        let at = self.random.usize(from..self.values.len());
+        self.values[at].clone()
+    }
+
+    fn conv(&mut self, (x, [channels, rows, columns]): (String, [usize; 3])) -> (String, [usize; 3]) {
+        let kernel = [1, 1, 3, 5][self.random.usize(..4)];
+        let stride = self.random.usize(1..3);
+        let pad = self.random.usize(..3);
+        let dilation = if kernel == 3 { self.random.usize(1..3) } else { 1 };
+        let reach = (kernel - 1) * dilation + 1;
+        let (before, after) = (pad, pad + self.random.usize(..2));
+        let side = |n: usize| (n + before + after).checked_sub(reach).map(|free| free / stride + 1);
+        let (Some(out_rows), Some(out_columns)) = (side(rows), side(columns)) else {
+            return (x, [channels, rows, columns]);
+        };
+        let (group, outputs) = match self.random.usize(..4) {
+            0 => (channels, channels),
+            1 if channels % 2 == 0 => (2, 2 * self.random.usize(1..12)),
+            _ => (1, self.random.usize(1..40)),
+        };
+        let weights = self.weights(&[outputs, channels / group, kernel, kernel]);
+        let mut inputs = vec![x, weights];
+        if self.random.bool() {
+            inputs.push(self.weights(&[outputs]));
+        }
+        let attributes = vec![
+            ints("kernel_shape", &[kernel; 2]),
+            ints("strides", &[stride; 2]),
+            ints("dilations", &[dilation; 2]),
+            ints("pads", &[before, before, after, after]),
+            int("group", group as i64),
+        ];
+        let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
+        (self.node("Conv", &inputs, attributes), [outputs, out_rows, out_columns])
+    }
+
+    fn pool(&mut self, (x, [channels, rows, columns]): (String, [usize; 3])) -> (String, [usize; 3]) {
+        let (kernel, stride) = (self.random.usize(2..4), self.random.usize(1..3));
+        let average = self.random.bool();
+        let pad = if average { 0 } else { self.random.usize(..2) };
+        let side = |n: usize| (n + 2 * pad).checked_sub(kernel).map(|free| free / stride + 1);
+        let (Some(out_rows), Some(out_columns)) = (side(rows), side(columns)) else {
+            return (x, [channels, rows, columns]);
+        };
+        let attributes =
+            vec![ints("kernel_shape", &[kernel; 2]), ints("strides", &[stride; 2]), ints("pads", &[pad; 4])];
+        let op = if average { "AveragePool" } else { "MaxPool" };
+        (self.node(op, &[&x], attributes), [channels, out_rows, out_columns])
+    }
+
+    fn activation(&mut self, x: &str) -> String {
+        match self.random.usize(..9) {
+            0 => self.node("Relu", &[x], vec![]),
+            1 => self.node("LeakyRelu", &[x], vec![float("alpha", 0.1)]),
+            2 => self.node("Sigmoid", &[x], vec![]),
+            3 => {
+                let (low, high) = (self.stored(&[], vec![-0.5]), self.stored(&[], vec![0.7]));
+                self.node("Clip", &[x, &low, &high], vec![])
+            }
+            4 => {
+                let gate = self.node("Sigmoid", &[x], vec![]);
+                self.node("Mul", &[x, &gate], vec![])
+            }
+            5 => {
+                let gate = self.node("HardSigmoid", &[x], vec![float("alpha", 1.0 / 6.0), float("beta", 0.5)]);
+                self.node("Mul", &[&gate, x], vec![])
+            }
+            6 => {
+                let (root, one, half) =
+                    (self.stored(&[], vec![2f32.sqrt()]), self.stored(&[], vec![1.0]), self.stored(&[], vec![0.5]));
+                let scaled = self.node("Div", &[x, &root], vec![]);
+                let erf = self.node("Erf", &[&scaled], vec![]);
+                let sum = self.node("Add", &[&erf, &one], vec![]);
+                let product = self.node("Mul", &[x, &sum], vec![]);
+                self.node("Mul", &[&product, &half], vec![])
+            }
+            7 => self.node("Tanh", &[x], vec![]),
+            _ => {
+                let value = self.random.f32() + 0.5;
+                let other = self.stored(&[], vec![value]);
+                let op = ["Add", "Sub", "Mul", "Div", "Max", "Min"][self.random.usize(..6)];
+                let turned = self.random.bool() && op != "Div";
+                self.node(op, &if turned { [&other, x] } else { [x, other.as_str()] }, vec![])
+            }
+        }
+    }
+
+    /// One more value.
+    fn step(&mut self) {
+        let (x, sides) = self.pick();
+        let [channels, rows, columns] = sides;
+        let made = match self.random.usize(..12) {
+            0..4 => self.conv((x, sides)),
+            4 | 5 => (self.activation(&x), sides),
+            6 => self.pool((x, sides)),
+            7 => {
+                // Another of the same sides, or itself.
+                let same: Vec<String> = self.values.iter().filter(|v| v.1 == sides).map(|v| v.0.clone()).collect();
+                let other = same[self.random.usize(..same.len())].clone();
+                let op = ["Add", "Sub", "Mul"][self.random.usize(..3)];
+                (self.node(op, &[&x, &other], vec![]), sides)
+            }
+            8 => {
+                let same: Vec<(String, [usize; 3])> =
+                    self.values.iter().filter(|v| v.1[1..] == sides[1..]).cloned().collect();
+                let (other, found) = same[self.random.usize(..same.len())].clone();
+                (self.node("Concat", &[&x, &other], vec![int("axis", 1)]), [channels + found[0], rows, columns])
+            }
+            9 => {
+                let start = if self.random.bool() { channels / 2 / 4 * 4 } else { self.random.usize(..channels) };
+                let (from, to, axis) = (self.whole(&[start]), self.whole(&[channels]), self.whole(&[1]));
+                (self.node("Slice", &[&x, &from, &to, &axis], vec![]), [channels - start, rows, columns])
+            }
+            10 => {
+                // Squeeze and excite.
+                let mean = self.node("GlobalAveragePool", &[&x], vec![]);
+                let weights = self.weights(&[channels, channels, 1, 1]);
+                let inner = self.node("Conv", &[&mean, &weights], vec![ints("kernel_shape", &[1, 1])]);
+                let gate = self.activation(&inner);
+                (self.node("Mul", &[&x, &gate], vec![]), sides)
+            }
+            _ if rows * columns > 200 => self.pool((x, sides)),
+            _ if self.random.bool() => {
+                let scales = self.stored(&[4], vec![1.0, 1.0, 2.0, 2.0]);
+                let attributes = match self.random.bool() {
+                    true => vec![
+                        text("mode", "nearest"),
+                        text("coordinate_transformation_mode", "asymmetric"),
+                        text("nearest_mode", "floor"),
+                    ],
+                    false => vec![text("mode", "linear"), text("coordinate_transformation_mode", "half_pixel")],
+                };
+                (self.node("Resize", &[&x, "", &scales], attributes), [channels, 2 * rows, 2 * columns])
+            }
+            _ => {
+                let outputs = [1, 3, 17][self.random.usize(..3)];
+                let weights = self.weights(&[channels, outputs, 2, 2]);
+                let bias = self.weights(&[outputs]);
+                let attributes = vec![ints("kernel_shape", &[2, 2]), ints("strides", &[2, 2])];
+                (self.node("ConvTranspose", &[&x, &weights, &bias], attributes), [outputs, 2 * rows, 2 * columns])
+            }
+        };
+        if made.1[0] <= 80 {
+            self.values.push(made);
+        }
+    }
+
+    /// Ways out of a network.
+    fn tail(&mut self) -> String {
+        let (x, [channels, rows, columns]) = self.pick();
+        match self.random.usize(..4) {
+            0 => {
+                let shape = self.whole(&[1, channels, rows * columns]);
+                let flat = self.node("Reshape", &[&x, &shape], vec![]);
+                let turned = self.node("Transpose", &[&flat], vec![ints("perm", &[0, 2, 1])]);
+                let axis = self.random.i64(1..3);
+                self.node("Softmax", &[&turned], vec![int("axis", axis)])
+            }
+            1 => {
+                let mean = self.node("GlobalAveragePool", &[&x], vec![]);
+                let flat = self.node("Flatten", &[&mean], vec![int("axis", 1)]);
+                let weights = self.weights(&[channels, 10]);
+                self.node("MatMul", &[&flat, &weights], vec![])
+            }
+            2 => {
+                let moved = self.node("Transpose", &[&x], vec![ints("perm", &[0, 2, 3, 1])]);
+                let weights = self.weights(&[channels, 21]);
+                let product = self.node("MatMul", &[&moved, &weights], vec![]);
+                self.activation(&product)
+            }
+            _ => x,
+        }
+    }
+}
+
+/// A graph of about `size` nodes and the shape of its input.
+fn made(seed: u64, size: usize) -> (ModelProto, Vec<usize>) {
+    let mut random = Rng::with_seed(seed);
+    let sides = [random.usize(1..20), random.usize(1..24), random.usize(1..24)];
+    let values = vec![("input".to_string(), sides)];
+    let mut maker = Maker { random, graph: GraphProto::default(), names: 0, values };
+    (0..size).for_each(|_| maker.step());
+    let outputs: Vec<String> = (0..2).map(|_| maker.tail()).collect();
+    for name in outputs {
+        // An output of its own, whatever it is.
+        let last = maker.node("Identity", &[&name], vec![]);
+        maker.graph.output.push(ValueInfoProto { name: last, ..Default::default() });
+    }
+    maker.graph.input.push(float_value("input", &[1, sides[0], sides[1], sides[2]]));
+    let opset = OperatorSetIdProto { version: 13, ..Default::default() };
+    let model = ModelProto { ir_version: 8, opset_import: vec![opset], graph: Some(maker.graph), ..Default::default() };
+    (model, [1].into_iter().chain(sides).collect())
+}
+
+fn outputs(model: TypedModel, input: &Tensor) -> TractResult<Vec<Tensor>> {
+    let plan = model.into_optimized()?.into_runnable()?;
+    Ok(plan.run(tvec!(input.clone().into()))?.into_iter().map(|v| v.into_tensor()).collect())
+}
+
+/// How many regions a graph got; none if tract alone cannot run it (it fails on a few: in its pass `ChangeAxes`, or with an
+/// operator `Dummy` left in the graph).
+fn compare(seed: u64, size: usize, threads: usize) -> TractResult<usize> {
+    let (proto, shape) = made(seed, size);
+    let graph = tract_onnx::onnx().parse(&proto, None)?.model;
+    let typed = graph.with_input_fact(0, f32::fact(&shape).into())?.into_typed()?;
+    let Ok(model) = typed.into_decluttered() else { return Ok(0) };
+    let mut random = Rng::with_seed(seed);
+    let data: Vec<f32> = (0..shape.iter().product()).map(|_| random.f32() * 4.0 - 2.0).collect();
+    let input = Tensor::from_shape(&shape, &data)?;
+    let Ok(expected) = outputs(model.clone(), &input) else { return Ok(0) };
+    let replaced = replace(&model)?;
+    let regions = replaced.nodes.iter().filter(|n| n.op_is::<RegionOp>()).count();
+    let found = with_threads(threads, || outputs(replaced, &input))?;
+    for (found, expected) in found.iter().zip(&expected) {
+        assert_eq!(found.shape(), expected.shape(), "seed {seed}, {size} nodes");
+        let (found, expected) = (found.to_plain_array_view::<f32>()?, expected.to_plain_array_view::<f32>()?);
+        let scale = expected.iter().fold(1e-3f32, |m, v| m.max(v.abs()));
+        for (a, b) in found.iter().zip(&expected) {
+            assert!((a - b).abs() <= 1e-4 * scale, "{a} for {b} of {scale}: seed {seed}, {size} nodes");
+        }
+    }
+    Ok(regions)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn graphs_give_the_same_with_regions(seed in any::<u64>(), size in 1usize..25, threads in 1usize..4) {
+        compare(seed, size, threads).unwrap();
+    }
+}
+
+/// The graphs of the test above are what it is about.
+#[test]
+fn most_graphs_get_regions() {
+    let with = (0..40).filter(|&seed| compare(seed, 12, 1).unwrap() > 0).count();
+    assert!(with > 30, "{with} of 40");
+}
