@@ -1,6 +1,6 @@
 //! Which axis of a tensor holds what, and the way into blocks and back.
 
-use crate::kernels::nchwc::Layout;
+use crate::kernels::nchwc::{Layout, Team};
 
 /// A tensor read as channels x rows x columns. Axes that are none of these have one element.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,57 +71,71 @@ impl Form {
     }
 
     /// Copies `tensor` into the blocks of `map`.
-    pub fn import(&self, tensor: &[f32], map: &mut [f32], layout: &Layout) {
+    pub fn import(&self, tensor: &[f32], map: &mut [f32], layout: &Layout, team: &Team) {
+        let rows = layout.top + layout.height + layout.bottom;
+        team.each_part(map, layout.row(), |part, line| {
+            let (block, row) = (part / rows, part % rows);
+            if (layout.top..layout.top + layout.height).contains(&row) {
+                let pixels = &mut line[layout.left * layout.lanes..][..layout.width * layout.lanes];
+                self.import_row(tensor, pixels, layout, block, row - layout.top);
+            }
+        });
+    }
+
+    fn import_row(&self, tensor: &[f32], line: &mut [f32], layout: &Layout, block: usize, row: usize) {
         let [channel_step, row_step, column_step] = self.strides();
-        for block in 0..layout.blocks() {
-            let first = block * layout.lanes;
-            let channels = (layout.channels - first).min(layout.lanes);
-            for row in 0..layout.height {
-                let line = &mut map[layout.pixels(block, row)];
-                let from = first * channel_step + row * row_step;
-                if let (3, 3, 1) = (channels, layout.lanes, column_step) {
-                    // A colour picture: in one go instead of three.
-                    let [red, green, blue] =
-                        [0, 1, 2].map(|lane| &tensor[from + lane * channel_step..][..layout.width]);
-                    for (pixel, ((r, g), b)) in line.chunks_exact_mut(3).zip(red.iter().zip(green).zip(blue)) {
-                        pixel.copy_from_slice(&[*r, *g, *b]);
-                    }
-                    continue;
-                }
-                if channel_step == 1 {
-                    for (column, pixel) in line.chunks_exact_mut(layout.lanes).enumerate() {
-                        let at = from + column * column_step;
-                        pixel[..channels].copy_from_slice(&tensor[at..at + channels]);
-                    }
-                    continue;
-                }
-                for lane in 0..channels {
-                    let source = tensor[from + lane * channel_step..].iter().step_by(column_step.max(1));
-                    line.iter_mut().skip(lane).step_by(layout.lanes).zip(source).for_each(|(to, from)| *to = *from);
-                }
+        let first = block * layout.lanes;
+        let channels = (layout.channels - first).min(layout.lanes);
+        let from = first * channel_step + row * row_step;
+        if let (3, 3, 1) = (channels, layout.lanes, column_step) {
+            // A colour picture: in one go instead of three.
+            let [red, green, blue] = [0, 1, 2].map(|lane| &tensor[from + lane * channel_step..][..layout.width]);
+            for (pixel, ((r, g), b)) in line.chunks_exact_mut(3).zip(red.iter().zip(green).zip(blue)) {
+                pixel.copy_from_slice(&[*r, *g, *b]);
+            }
+        } else if channel_step == 1 {
+            for (column, pixel) in line.chunks_exact_mut(layout.lanes).enumerate() {
+                let at = from + column * column_step;
+                pixel[..channels].copy_from_slice(&tensor[at..at + channels]);
+            }
+        } else {
+            for lane in 0..channels {
+                let source = tensor[from + lane * channel_step..].iter().step_by(column_step.max(1));
+                line.iter_mut().skip(lane).step_by(layout.lanes).zip(source).for_each(|(to, from)| *to = *from);
             }
         }
     }
 
     /// Copies the blocks of `map` into `tensor`.
-    pub fn export(&self, map: &[f32], layout: &Layout, tensor: &mut [f32]) {
+    pub fn export(&self, map: &[f32], layout: &Layout, tensor: &mut [f32], team: &Team) {
         let [channel_step, row_step, column_step] = self.strides();
+        let (lanes, pixels) = (layout.lanes, layout.height * layout.width);
+        if channel_step == pixels {
+            // Channel after channel.
+            team.each_part(tensor, pixels, |channel, plane| {
+                for row in 0..layout.height {
+                    let line = map[layout.pixels(channel / lanes, row)].iter().skip(channel % lanes).step_by(lanes);
+                    let target = plane[row * row_step..].iter_mut().step_by(column_step.max(1));
+                    target.zip(line).for_each(|(to, from)| *to = *from);
+                }
+            });
+            return;
+        }
         for block in 0..layout.blocks() {
-            let first = block * layout.lanes;
-            let channels = (layout.channels - first).min(layout.lanes);
+            let first = block * lanes;
+            let channels = (layout.channels - first).min(lanes);
             for row in 0..layout.height {
                 let line = &map[layout.pixels(block, row)];
                 let to = first * channel_step + row * row_step;
-                if channel_step == 1 {
-                    for (column, pixel) in line.chunks_exact(layout.lanes).enumerate() {
-                        let at = to + column * column_step;
-                        tensor[at..at + channels].copy_from_slice(&pixel[..channels]);
+                for (column, pixel) in line.chunks_exact(lanes).enumerate() {
+                    let at = to + column * column_step;
+                    match channel_step {
+                        1 => tensor[at..at + channels].copy_from_slice(&pixel[..channels]),
+                        step => {
+                            let target = tensor[at..].iter_mut().step_by(step.max(1));
+                            target.zip(&pixel[..channels]).for_each(|(to, from)| *to = *from);
+                        }
                     }
-                    continue;
-                }
-                for lane in 0..channels {
-                    let target = tensor[to + lane * channel_step..].iter_mut().step_by(column_step.max(1));
-                    target.zip(line.iter().skip(lane).step_by(layout.lanes)).for_each(|(to, from)| *to = *from);
                 }
             }
         }

@@ -14,7 +14,7 @@ mod softmax;
 mod tests;
 
 use crate::kernels::isa::isa;
-use crate::kernels::nchwc::Kernels;
+use crate::kernels::nchwc::{Kernels, Team};
 use compile::Region;
 use form::Form;
 use program::Program;
@@ -62,7 +62,7 @@ impl Eq for RegionOp {}
 
 impl RegionOp {
     /// Runs it; `time` is told what each step took.
-    pub fn run(&self, inputs: &[TValue], time: impl FnMut(&'static str, Duration)) -> TractResult<TVec<TValue>> {
+    pub fn run(&self, inputs: &[TValue], time: impl FnMut(&'static str, Duration) + Send) -> TractResult<TVec<TValue>> {
         let views = inputs.iter().map(|v| v.to_plain_array_view::<f32>()).collect::<TractResult<Vec<_>>>()?;
         let mut slices = Vec::with_capacity(views.len());
         for (view, form) in views.iter().zip(&self.inputs) {
@@ -71,7 +71,7 @@ impl RegionOp {
         }
         let mut results: Vec<Vec<f32>> = self.outputs.iter().map(|form| vec![0f32; form.len()]).collect();
         let mut targets: Vec<&mut [f32]> = results.iter_mut().map(Vec::as_mut_slice).collect();
-        self.program.run(&slices, &mut targets, THREADS.get(), time);
+        Team::with(THREADS.get(), |team| self.program.run(&slices, &mut targets, team, time));
         let tensor = |(values, form): (Vec<f32>, &Form)| {
             let array = tract_ndarray::ArrayD::from_shape_vec(form.shape.as_slice(), values)?;
             Ok(Tensor::from(array).into_tvalue())

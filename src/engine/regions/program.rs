@@ -2,7 +2,7 @@
 
 use super::form::Form;
 use crate::kernels::isa::isa;
-use crate::kernels::nchwc::{Buffer, Conv, Depthwise, Elementwise, Epilogue, Kernels, Layout, MaxPool, Operand};
+use crate::kernels::nchwc::{Buffer, Conv, Depthwise, Elementwise, Epilogue, Kernels, Layout, MaxPool, Operand, Team};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -104,7 +104,7 @@ impl Program {
         &self,
         inputs: &[&[f32]],
         outputs: &mut [&mut [f32]],
-        threads: usize,
+        team: &Team,
         mut time: impl FnMut(&'static str, Duration),
     ) {
         let kernels = Kernels::of(isa());
@@ -119,14 +119,14 @@ impl Program {
             match (&step.work, step.input, step.output) {
                 (Work::Import(number, form), _, Some(to)) => {
                     let Map { layout, start } = &self.maps[to];
-                    form.import(inputs[*number], &mut memory[*start..*start + layout.len()], layout);
+                    form.import(inputs[*number], &mut memory[*start..*start + layout.len()], layout, team);
                     self.finish(kernels, step, &mut memory, to);
                 }
                 (Work::Export(number, form), Some(from), _) => {
                     let Map { layout, start } = &self.maps[from];
-                    form.export(&memory[*start..*start + layout.len()], layout, outputs[*number]);
+                    form.export(&memory[*start..*start + layout.len()], layout, outputs[*number], team);
                 }
-                (_, Some(from), Some(to)) => self.step(kernels, step, &mut memory, from, to, threads),
+                (_, Some(from), Some(to)) => self.step(kernels, step, &mut memory, from, to, team),
                 _ => (),
             }
             time(step.name(), start.elapsed());
@@ -134,7 +134,7 @@ impl Program {
         IDLE.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
     }
 
-    fn step(&self, kernels: &Kernels, step: &Step, memory: &mut [f32], from: MapId, to: MapId, threads: usize) {
+    fn step(&self, kernels: &Kernels, step: &Step, memory: &mut [f32], from: MapId, to: MapId, team: &Team) {
         let target = &self.maps[to];
         let (before, rest) = memory.split_at_mut(target.start);
         let (output, after) = rest.split_at_mut(target.layout.len());
@@ -168,9 +168,9 @@ impl Program {
             .collect();
         let ((input, source), layout) = (read(from), &target.layout);
         match &step.work {
-            Work::Conv(conv) => return conv.run(kernels, input, output, layout, &epilogue, threads),
-            Work::Depthwise(conv) => return conv.run(kernels, input, output, layout, &epilogue, threads),
-            Work::MaxPool(pool) => pool.run(kernels, input, output, layout, threads),
+            Work::Conv(conv) => return conv.run(kernels, input, output, layout, &epilogue, team),
+            Work::Depthwise(conv) => return conv.run(kernels, input, output, layout, &epilogue, team),
+            Work::MaxPool(pool) => pool.run(kernels, input, output, layout, team),
             Work::Total => {
                 for block in 0..source.blocks() {
                     let sums = &mut output[layout.pixels(block, 0)];
@@ -178,19 +178,18 @@ impl Program {
                     (0..source.height).for_each(|row| kernels.total(&input[source.pixels(block, row)], sums));
                 }
             }
-            Work::Resample { rows, columns } => resample(input, source, output, layout, rows, columns),
+            Work::Resample { rows, columns } => resample(input, source, output, layout, rows, columns, team),
             Work::Spread { rows, columns, channels } => {
-                spread(input, source, output, layout, (*rows, *columns), *channels)
+                spread(input, source, output, layout, (*rows, *columns), *channels, team)
             }
             Work::Copy { channel: 0 } => {
-                for block in 0..source.blocks() {
+                return team.each_part(output, layout.plane(), |block, plane| {
                     for row in 0..source.height {
-                        let to = &mut output[layout.pixels(block, row)];
+                        let to = &mut plane[layout.pixels(0, row)];
                         to.copy_from_slice(&input[source.pixels(block, row)]);
                         apply(kernels, &epilogue, to, layout, block, row);
                     }
-                }
-                return;
+                });
             }
             Work::Copy { channel } => copy_lanes(input, source, output, layout, *channel),
             Work::Import(..) | Work::Export(..) => (),
@@ -237,17 +236,16 @@ fn apply(kernels: &Kernels, epilogue: &[Epilogue], values: &mut [f32], layout: &
     }
 }
 
-fn resample(input: &[f32], from: &Layout, output: &mut [f32], to: &Layout, rows: &[Mix], columns: &[Mix]) {
+fn resample(input: &[f32], from: &Layout, output: &mut [f32], to: &Layout, rows: &[Mix], columns: &[Mix], team: &Team) {
     let lanes = from.lanes;
-    // One input row for each tap, mixed; then its columns.
-    let mut line = vec![0f32; from.width * lanes];
-    for block in 0..from.blocks() {
+    team.each_part(output, to.plane(), |block, plane| {
+        // One input row for each tap, mixed; then its columns.
+        let mut line = vec![0f32; from.width * lanes];
         let mut last: Option<usize> = None;
         for (row, mix) in rows.iter().enumerate() {
             if let Some(last) = last.filter(|&last| rows[last] == *mix) {
                 // As above: whole numbers of copies are the common case.
-                let (source, target) = (to.pixels(block, last), to.at(block, row, 0));
-                output.copy_within(source, target);
+                plane.copy_within(to.pixels(0, last), to.at(0, row, 0));
                 continue;
             }
             last = Some(row);
@@ -256,8 +254,7 @@ fn resample(input: &[f32], from: &Layout, output: &mut [f32], to: &Layout, rows:
                 let source = &input[from.pixels(block, *place)];
                 line.iter_mut().zip(source).for_each(|(v, s)| *v += weight * s);
             }
-            let target = &mut output[to.pixels(block, row)];
-            for (pixel, mix) in target.chunks_exact_mut(lanes).zip(columns) {
+            for (pixel, mix) in plane[to.pixels(0, row)].chunks_exact_mut(lanes).zip(columns) {
                 match mix.as_slice() {
                     [(place, 1.0)] => pixel.copy_from_slice(&line[place * lanes..(place + 1) * lanes]),
                     _ => {
@@ -270,7 +267,7 @@ fn resample(input: &[f32], from: &Layout, output: &mut [f32], to: &Layout, rows:
                 }
             }
         }
-    }
+    });
 }
 
 fn spread(
@@ -280,26 +277,23 @@ fn spread(
     to: &Layout,
     (rows, columns): (usize, usize),
     channels: usize,
+    team: &Team,
 ) {
-    for tap in 0..rows * columns {
-        let (y, x) = (tap / columns, tap % columns);
-        // Taps begin at a block, or all outputs lie side by side in single lanes.
-        for first in (0..to.channels).step_by(to.lanes) {
-            let source = tap * channels + first;
-            let (block, lane) = (source / from.lanes, source % from.lanes);
-            for row in 0..from.height {
-                let pixels = &input[from.pixels(block, row)];
-                let start = to.at(first / to.lanes, row * rows + y, x);
-                for (column, pixel) in pixels.chunks_exact(from.lanes).enumerate() {
-                    let at = start + column * columns * to.lanes;
-                    match to.lanes {
-                        1 => output[at] = pixel[lane],
-                        lanes => output[at..at + lanes].copy_from_slice(&pixel[lane..lane + lanes]),
-                    }
-                }
+    let height = to.top + to.height + to.bottom;
+    team.each_part(output, to.row(), |part, line| {
+        let (block, row) = (part / height, part % height);
+        let Some(row) = row.checked_sub(to.top).filter(|row| *row < to.height) else { return };
+        let pixels = &mut line[to.left * to.lanes..][..to.width * to.lanes];
+        for x in 0..columns {
+            // Taps begin at a block, or all outputs lie side by side in single lanes.
+            let source = (row % rows * columns + x) * channels + block * to.lanes;
+            let lane = source % from.lanes;
+            let line = input[from.pixels(source / from.lanes, row / rows)].chunks_exact(from.lanes);
+            for (target, pixel) in pixels.chunks_exact_mut(to.lanes).skip(x).step_by(columns).zip(line) {
+                target.copy_from_slice(&pixel[lane..lane + to.lanes]);
             }
         }
-    }
+    });
 }
 
 fn copy_lanes(input: &[f32], from: &Layout, output: &mut [f32], to: &Layout, first: usize) {

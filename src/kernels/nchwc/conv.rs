@@ -2,7 +2,7 @@
 
 use super::lines::{Epilogue, LINE, Line, Lines, Operand, Shared, Window, in_parts, share};
 use super::tiles::{MAX_BLOCKS, MAX_PIXELS, Tap, Tile, TileFn};
-use super::{Buffer, Kernels, Layout};
+use super::{Buffer, Kernels, Layout, Team};
 use std::ops::Range;
 
 /// Input that is looked at again for every group of output channels should stay in this part of a core's cache (bytes).
@@ -178,7 +178,7 @@ impl Conv {
         self.outputs * self.inputs * self.window.kernel[0] * self.window.kernel[1]
     }
 
-    /// Computes `output`, of `layout`, from `input`, in up to `threads` threads.
+    /// Computes `output`, of `layout`, from `input`, by the threads of `team`.
     pub fn run(
         &self,
         kernels: &Kernels,
@@ -186,7 +186,7 @@ impl Conv {
         output: &mut [f32],
         layout: &Layout,
         epilogue: &[Epilogue],
-        threads: usize,
+        team: &Team,
     ) {
         let lanes = kernels.lanes;
         assert!(input.len() >= self.input.len() && output.len() >= layout.len(), "maps shorter than their layouts");
@@ -196,13 +196,13 @@ impl Conv {
         let shared = Shared(output.as_mut_ptr());
         // Each task by lines reads all weights, each by groups all of the input: the smaller one is read again, unless the
         // threads would get unequal shares that way, as of the few lines in the last stages of a network.
-        let fair = |count: usize| count as f32 / count.next_multiple_of(threads) as f32;
+        let fair = |count: usize| count as f32 / count.next_multiple_of(team.threads()) as f32;
         let by_lines = match fair(lines.count()) - fair(groups) {
             gain if gain.abs() > 0.1 => gain > 0.0,
             _ => self.weights.len() <= self.input.len(),
         };
         let count = if by_lines { lines.count() } else { groups };
-        in_parts(count, threads, |part| {
+        in_parts(count, team, |part| {
             let (mine, channels) = if by_lines { (part, 0..groups) } else { (0..lines.count(), part) };
             self.part(kernels, input, &lines, mine, channels, epilogue, shared)
         })
@@ -298,7 +298,7 @@ impl Depthwise {
         self.input.channels * self.taps.len()
     }
 
-    /// Computes `output`, of `layout`, from `input`, in up to `threads` threads.
+    /// Computes `output`, of `layout`, from `input`, by the threads of `team`.
     pub fn run(
         &self,
         kernels: &Kernels,
@@ -306,7 +306,7 @@ impl Depthwise {
         output: &mut [f32],
         layout: &Layout,
         epilogue: &[Epilogue],
-        threads: usize,
+        team: &Team,
     ) {
         let stored = |block: usize| {
             let weights = self.weights[block * self.taps.len() * kernels.lanes..].as_ptr();
@@ -323,7 +323,7 @@ impl Depthwise {
                 &self.taps,
                 self.range,
                 epilogue,
-                threads,
+                team,
                 stored,
             )
         }
@@ -346,8 +346,8 @@ impl MaxPool {
         MaxPool { window, input, taps }
     }
 
-    /// Computes `output`, of `layout`, from `input`, in up to `threads` threads.
-    pub fn run(&self, kernels: &Kernels, input: &[f32], output: &mut [f32], layout: &Layout, threads: usize) {
+    /// Computes `output`, of `layout`, from `input`, by the threads of `team`.
+    pub fn run(&self, kernels: &Kernels, input: &[f32], output: &mut [f32], layout: &Layout, team: &Team) {
         // SAFETY: maxima have no weights.
         unsafe {
             by_block(
@@ -359,7 +359,7 @@ impl MaxPool {
                 &self.taps,
                 OPEN,
                 &[],
-                threads,
+                team,
                 |_| (std::ptr::null(), std::ptr::null()),
             )
         }
@@ -380,7 +380,7 @@ unsafe fn by_block(
     taps: &[Tap],
     (low, high): (f32, f32),
     epilogue: &[Epilogue],
-    threads: usize,
+    team: &Team,
     stored: impl Fn(usize) -> (*const f32, *const f32) + Sync,
 ) {
     assert!(input.len() >= input_layout.len() && output.len() >= layout.len(), "maps shorter than their layouts");
@@ -392,7 +392,7 @@ unsafe fn by_block(
     let of = &tiles[kernels.spacing(window, input_layout)];
     let shared = Shared(output.as_mut_ptr());
     let all = layout.blocks() * lines.count();
-    in_parts(all, threads, |part| {
+    in_parts(all, team, |part| {
         for index in part {
             let (block, line) = (index / lines.count(), lines.get(index % lines.count()));
             let (weights, bias) = stored(block);

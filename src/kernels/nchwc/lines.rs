@@ -1,8 +1,7 @@
 //! How an output is cut into lines, what a line looks at and what is done to it, and which thread computes it.
 
-use super::{Elementwise, Layout};
+use super::{Elementwise, Layout, Team};
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Pixels of a line at most.
 pub(super) const LINE: usize = 96;
@@ -152,25 +151,11 @@ impl Shared {
 /// Tasks for each thread, so that one that comes late leaves more of them to the others.
 const TASKS: usize = 4;
 
-/// Runs `work` for parts that together are `0..count`, in up to `threads` threads of rayon's pool.
-pub(super) fn in_parts(count: usize, threads: usize, work: impl Fn(Range<usize>) + Sync) {
-    let threads = threads.min(count);
-    if threads <= 1 {
+/// Runs `work` for parts that together are `0..count`.
+pub(super) fn in_parts(count: usize, team: &Team, work: impl Fn(Range<usize>) + Sync) {
+    if team.threads() == 1 {
         return work(0..count);
     }
-    let tasks = (threads * TASKS).min(count);
-    let next = AtomicUsize::new(0);
-    let run = || {
-        loop {
-            // Which thread takes which task orders nothing else; the scope's end does.
-            match next.fetch_add(1, Ordering::Relaxed) {
-                task if task < tasks => work(share(count, task, tasks)),
-                _ => return,
-            }
-        }
-    };
-    rayon::scope(|scope| {
-        (1..threads).for_each(|_| scope.spawn(|_| run()));
-        run();
-    });
+    let tasks = (team.threads() * TASKS).min(count);
+    team.each(tasks, |task| work(share(count, task, tasks)));
 }

@@ -19,6 +19,7 @@ mod lines;
 mod neon;
 mod scalar;
 mod simd;
+mod team;
 #[cfg(test)]
 mod tests;
 mod tiles;
@@ -26,6 +27,7 @@ mod tiles;
 pub use buffer::{Buffer, Layout};
 pub use conv::{Conv, Depthwise, MaxPool};
 pub use lines::{Epilogue, Operand, Window};
+pub use team::Team;
 
 use super::isa::Isa;
 use tiles::{AcrossFn, AlongFn, ApplyFn, MAX_BLOCKS, MAX_PIXELS, TileFn, TotalFn};
