@@ -11,6 +11,13 @@ use tract_onnx::tract_core::internal::OutletId;
 /// pictures.
 const FEW_CHANNELS: usize = 4;
 
+/// The largest map, in floats: 4 GiB.
+const MOST_FLOATS: usize = 1 << 30;
+/// How many times as large as a map it may be with its border, if it is larger than [`SMALL`].
+const MOST_BORDER: usize = 16;
+/// A map, in floats, that is small whatever its border: 4 MiB.
+const SMALL: usize = 1 << 20;
+
 /// The nodes of a region in the order of the graph, and what the rest of the graph wants of it.
 pub struct Region {
     pub nodes: Vec<(OutletId, Recognised)>,
@@ -155,7 +162,7 @@ impl Compiler<'_> {
 
     fn copy(&mut self, from: MapId) -> Value {
         let map = self.draft(self.sides(from), self.drafts[from].lanes);
-        self.push(Plan::Ready(Work::Copy { channel: 0 }), Some(from), map)
+        self.push(Plan::Ready(Work::Copy { from: 0, to: 0 }), Some(from), map)
     }
 
     fn node(&mut self, made: OutletId, node: &Recognised) -> Option<Value> {
@@ -225,10 +232,11 @@ impl Compiler<'_> {
             }
             Kind::Concat => self.concat(made, &inputs, sides),
             Kind::Slice(start) => {
-                if start % lanes != 0 || self.drafts[first.map].lanes != lanes {
-                    return None;
-                }
                 let map = self.draft(sides, lanes);
+                if start % lanes != 0 || self.drafts[first.map].lanes != lanes {
+                    let copy = Plan::Ready(Work::Copy { from: *start, to: 0 });
+                    return Some(self.push(copy, Some(first.map), map));
+                }
                 self.drafts[map].part_of = Some((first.map, start / lanes));
                 Value { map, step: None, ready: first.ready }
             }
@@ -266,7 +274,9 @@ impl Compiler<'_> {
             (Some(Elementwise::Clamp { low: l, high: h }), Elementwise::Clamp { low, high }) => {
                 Some(Elementwise::Clamp { low: l.max(low).min(high), high: h.max(low).min(high) })
             }
-            (Some(Elementwise::Affine { scale: s, offset: o }), Elementwise::Affine { scale, offset }) => {
+            (Some(Elementwise::Affine { scale: s, offset: o }), Elementwise::Affine { scale, offset })
+                if (s * scale).is_normal() && (o * scale + offset).is_finite() =>
+            {
                 Some(Elementwise::Affine { scale: s * scale, offset: o * scale + offset })
             }
             _ => None,
@@ -381,7 +391,7 @@ impl Compiler<'_> {
             } else {
                 // The same map may stand there already: no step reads what it writes.
                 let from = if self.root(input.map).0 == root { self.copy(input.map).map } else { input.map };
-                self.push(Plan::Ready(Work::Copy { channel }), Some(from), root).ready
+                self.push(Plan::Ready(Work::Copy { from: 0, to: channel }), Some(from), root).ready
             };
             ready = ready.max(written);
             channel += if gaps { channels.next_multiple_of(lanes) } else { channels };
@@ -418,6 +428,13 @@ impl Compiler<'_> {
                 Layout::new(channels, rows, columns, lanes).widened(&self.drafts[self.root(map).0].border)
             })
             .collect();
+        // More than that is left to whoever asked for it: tract may find that it is not needed at once.
+        for layout in &layouts {
+            let without = Layout::new(layout.channels, layout.height, layout.width, layout.lanes).checked_len()?;
+            if layout.checked_len()? > MOST_FLOATS.min(MOST_BORDER * without + SMALL) {
+                return None;
+            }
+        }
         let (starts, memory) = self.arrange(&layouts);
         let mut seen = HashSet::new();
         let mut steps = Vec::with_capacity(self.steps.len());

@@ -44,6 +44,16 @@ impl Form {
         }
     }
 
+    /// Whether channels, rows and columns lie on the same axes, those of one element aside.
+    pub fn agrees(&self, other: &Form) -> bool {
+        let real = |form: &Form, axis: Option<usize>| axis.filter(|&a| form.shape[a] != 1);
+        self.channels == other.channels
+            && self.merged == other.merged
+            && self.sides() == other.sides()
+            && real(self, self.rows) == real(other, other.rows)
+            && real(self, self.columns) == real(other, other.columns)
+    }
+
     fn side(&self, axis: Option<usize>) -> usize {
         axis.map_or(1, |a| self.shape[a])
     }

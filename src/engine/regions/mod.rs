@@ -1,7 +1,6 @@
 //! Regions of a typed graph that run in blocks of channels ([`crate::kernels::nchwc`]) instead of node by node.
 //!
-//! tract loads, checks, shapes and simplifies the graph. Of the simplified graph, every connected part that consists of
-//! convolutions, matrix products with stored matrices, pools, resizes, element-wise operations, concatenations and the like
+//! tract loads, checks, shapes and simplifies the graph. Of the simplified graph, what consists of convolutions, matrix products with stored matrices, pools, resizes, element-wise operations, concatenations and the like
 //! becomes one operator of our own; everything else stays tract's. Inside of a region maps stay in blocks from entry to exit.
 
 mod compile;
@@ -32,16 +31,17 @@ thread_local! {
     static THREADS: Cell<usize> = const { Cell::new(1) };
 }
 
-/// Runs `work` with up to `threads` threads of rayon's pool for each region in it.
-pub fn with_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
-    let within = move || {
-        let before = THREADS.replace(threads);
-        let result = work();
-        THREADS.set(before);
-        result
-    };
-    // From outside of the pool, every step would have to wake two of its threads instead of one.
-    if threads > 1 && rayon::current_thread_index().is_none() { rayon::scope(|_| within()) } else { within() }
+/// Runs `work` with up to `threads` threads for each region in it: this one, and others of rayon's pool that are idle.
+pub fn with_threads<T>(threads: usize, work: impl FnOnce() -> T) -> T {
+    /// Puts the number back, also after a panic.
+    struct Before(usize);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            THREADS.set(self.0);
+        }
+    }
+    let _before = Before(THREADS.replace(threads));
+    work()
 }
 
 /// A compiled region as an operator of tract.
@@ -62,7 +62,7 @@ impl Eq for RegionOp {}
 
 impl RegionOp {
     /// Runs it; `time` is told what each step took.
-    pub fn run(&self, inputs: &[TValue], time: impl FnMut(&'static str, Duration) + Send) -> TractResult<TVec<TValue>> {
+    pub fn run(&self, inputs: &[TValue], time: impl FnMut(&'static str, Duration)) -> TractResult<TVec<TValue>> {
         let views = inputs.iter().map(|v| v.to_plain_array_view::<f32>()).collect::<TractResult<Vec<_>>>()?;
         let mut slices = Vec::with_capacity(views.len());
         for (view, form) in views.iter().zip(&self.inputs) {
@@ -71,7 +71,7 @@ impl RegionOp {
         }
         let mut results: Vec<Vec<f32>> = self.outputs.iter().map(|form| vec![0f32; form.len()]).collect();
         let mut targets: Vec<&mut [f32]> = results.iter_mut().map(Vec::as_mut_slice).collect();
-        Team::with(THREADS.get(), |team| self.program.run(&slices, &mut targets, team, time));
+        self.program.run(&slices, &mut targets, &Team::new(THREADS.get()), time);
         let tensor = |(values, form): (Vec<f32>, &Form)| {
             let array = tract_ndarray::ArrayD::from_shape_vec(form.shape.as_slice(), values)?;
             Ok(Tensor::from(array).into_tvalue())

@@ -36,8 +36,8 @@ pub enum Work {
     /// Channels of single pixels spread over windows of so many rows and columns that do not overlap: the second half of a
     /// transposed convolution. `channels` are those between one tap and the next.
     Spread { rows: usize, columns: usize, channels: usize },
-    /// As it is, to begin at this channel.
-    Copy { channel: usize },
+    /// Channels as they are, from this one on, to begin at that one.
+    Copy { from: usize, to: usize },
     /// Writes the output of this number.
     Export(usize, Form),
 }
@@ -120,7 +120,6 @@ impl Program {
                 (Work::Import(number, form), _, Some(to)) => {
                     let Map { layout, start } = &self.maps[to];
                     form.import(inputs[*number], &mut memory[*start..*start + layout.len()], layout, team);
-                    self.finish(kernels, step, &mut memory, to);
                 }
                 (Work::Export(number, form), Some(from), _) => {
                     let Map { layout, start } = &self.maps[from];
@@ -182,7 +181,7 @@ impl Program {
             Work::Spread { rows, columns, channels } => {
                 spread(input, source, output, layout, (*rows, *columns), *channels, team)
             }
-            Work::Copy { channel: 0 } => {
+            Work::Copy { from: 0, to: 0 } if source.lanes == layout.lanes && source.channels == layout.channels => {
                 return team.each_part(output, layout.plane(), |block, plane| {
                     for row in 0..source.height {
                         let to = &mut plane[layout.pixels(0, row)];
@@ -191,27 +190,10 @@ impl Program {
                     }
                 });
             }
-            Work::Copy { channel } => copy_lanes(input, source, output, layout, *channel),
+            Work::Copy { from, to } => copy_lanes(input, source, output, layout, (*from, *to)),
             Work::Import(..) | Work::Export(..) => (),
         }
         apply_all(kernels, &epilogue, output, layout);
-    }
-
-    /// The epilogue of an import, which has no map to read.
-    fn finish(&self, kernels: &Kernels, step: &Step, memory: &mut [f32], to: MapId) {
-        let Map { layout, start } = &self.maps[to];
-        let epilogue: Vec<Epilogue> = step
-            .epilogue
-            .iter()
-            .map(|(op, other)| Epilogue {
-                op: *op,
-                operand: match other {
-                    Other::Stored(values) => Operand::Channels(values),
-                    _ => Operand::None,
-                },
-            })
-            .collect();
-        apply_all(kernels, &epilogue, &mut memory[*start..*start + layout.len()], layout);
     }
 }
 
@@ -296,9 +278,8 @@ fn spread(
     });
 }
 
-fn copy_lanes(input: &[f32], from: &Layout, output: &mut [f32], to: &Layout, first: usize) {
-    for channel in 0..from.channels {
-        let target = first + channel;
+fn copy_lanes(input: &[f32], from: &Layout, output: &mut [f32], to: &Layout, firsts: (usize, usize)) {
+    for (channel, target) in (firsts.0..from.channels).zip(firsts.1..to.channels) {
         for row in 0..from.height {
             let source = &input[from.pixels(channel / from.lanes, row)];
             let line = &mut output[to.pixels(target / to.lanes, row)];

@@ -12,6 +12,9 @@ use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
 use tract_onnx::tract_core::ops::nn::{DataFormat, LeakyRelu, NearestUpsample, Reduce, Reducer};
 
+/// Taps on an axis, and pixels between them, that a window may have: far more than any network's, and no overflow.
+const MOST_STEPS: usize = 1 << 12;
+
 /// What a node computes.
 #[derive(Debug)]
 pub enum Kind {
@@ -120,8 +123,9 @@ impl Look<'_> {
         inputs: Vec<(OutletId, Form)>,
         output: Form,
     ) -> TractResult<Option<Recognised>> {
-        // Every axis of more than one element has to mean something.
-        if output.shape != self.shape || output.sides().iter().product::<usize>() != output.len() {
+        // Every axis of more than one element has to mean something, and something has to be there.
+        let empty = output.len() == 0 || inputs.iter().any(|(_, form)| form.len() == 0);
+        if empty || output.shape != self.shape || output.sides().iter().product::<usize>() != output.len() {
             return Ok(None);
         }
         Ok(Some(Recognised { kind, inputs, output }))
@@ -183,8 +187,7 @@ impl Look<'_> {
             return Ok(None);
         };
         Ok(match self.form(0) {
-            // Pixels on one axis are a row for who does not know better.
-            Some(known) if known.sides() != input.sides() || known.channels != input.channels => None,
+            Some(known) if !known.agrees(&input) => None,
             Some(known) => Some((known.clone(), output)),
             None => Some((input, output)),
         })
@@ -207,6 +210,9 @@ impl Look<'_> {
             before: two(&before, 0)?,
             after: [0, 0],
         };
+        if [window.kernel, window.stride, window.dilation].iter().flatten().any(|n| !(1..=MOST_STEPS).contains(n)) {
+            return None;
+        }
         let [_, out_rows, out_columns] = output.sides();
         // What the last window needs; some paddings name more than any window reaches.
         for (axis, (side, outputs)) in [(rows, out_rows), (columns, out_columns)].into_iter().enumerate() {
@@ -224,6 +230,9 @@ impl Look<'_> {
         let [inputs, ..] = input.sides();
         let [outputs, ..] = output.sides();
         let (Some(weights), Some(bias)) = (self.stored(1)?, self.per_channel(2, outputs)?) else { return Ok(None) };
+        if weights.len() * op.group != outputs * inputs * window.kernel[0] * window.kernel[1] {
+            return Ok(None);
+        }
         let kind = match op.group {
             1 => Kind::Conv { window, weights, bias },
             n if n == inputs && n == outputs => Kind::Depthwise { window, weights, bias },
@@ -288,6 +297,9 @@ impl Look<'_> {
         let Some(stored) = self.stored(weight_slot)? else { return Ok(None) };
         let stride = |axis: usize| weight_shape[axis + 1..].iter().product::<usize>();
         let (inputs, outputs) = (weight_shape[inner], weight_shape[outer]);
+        if inputs != input.sides()[0] || outputs != output.sides()[0] {
+            return Ok(None);
+        }
         let (per_output, per_input) = (stride(outer), stride(inner));
         let mut weights = Vec::with_capacity(inputs * outputs);
         for output in 0..outputs {
@@ -408,13 +420,19 @@ impl Look<'_> {
         if forms[0].channels != forms[1].channels {
             return Ok(None);
         }
-        if forms[0].sides() == forms[1].sides() {
+        if forms.iter().all(|form| form.shape == self.shape) {
+            if !forms[0].agrees(&forms[1]) {
+                return Ok(None);
+            }
             let inputs = self.node.inputs.iter().copied().zip(forms.iter().cloned()).collect();
             return self.found(Kind::Both(op), inputs, Form { shape: self.shape.to_vec(), ..forms[0].clone() });
         }
         let wide = usize::from(forms[0].sides()[1..] == [1, 1]);
         let [channels, ..] = forms[wide].sides();
-        if forms[1 - wide].sides() != [channels, 1, 1] || (wide == 1 && op == Elementwise::Subtract) {
+        if forms[wide].shape != self.shape
+            || forms[1 - wide].sides() != [channels, 1, 1]
+            || (wide == 1 && op == Elementwise::Subtract)
+        {
             return Ok(None);
         }
         let inputs = [wide, 1 - wide].map(|i| (self.node.inputs[i], forms[i].clone())).to_vec();
@@ -434,7 +452,7 @@ impl Look<'_> {
                 ("Mul", _) => affine(value, 0.0),
                 ("Sub", 0) => affine(1.0, -value),
                 ("Sub", _) => affine(-1.0, value),
-                ("Div", 0) => affine(1.0 / value, 0.0),
+                ("Div", 0) if (1.0 / value).is_normal() => affine(1.0 / value, 0.0),
                 ("Max", _) => (Elementwise::Clamp { low: value, high: f32::INFINITY }, Vec::new()),
                 ("Min", _) => (Elementwise::Clamp { low: f32::NEG_INFINITY, high: value }, Vec::new()),
                 _ => return Ok(None),
@@ -450,7 +468,9 @@ impl Look<'_> {
                     ("Mul", _) => vec![(Elementwise::Multiply, stored)],
                     ("Sub", 0) => vec![(Elementwise::Subtract, stored)],
                     ("Sub", _) => vec![affine(-1.0, 0.0), (Elementwise::Add, stored)],
-                    ("Div", 0) => vec![(Elementwise::Multiply, stored.iter().map(|v| 1.0 / v).collect())],
+                    ("Div", 0) if stored.iter().all(|v| (1.0 / v).is_normal()) => {
+                        vec![(Elementwise::Multiply, stored.iter().map(|v| 1.0 / v).collect())]
+                    }
                     _ => return Ok(None),
                 }
             }

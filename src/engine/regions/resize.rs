@@ -53,7 +53,12 @@ impl Look<'_> {
             let Some(found) = self.node.op().eval_out_of_plan(values)? else { return Ok(None) };
             let found = found[0].to_plain_array_view::<f32>()?;
             let (found_shape, repeats) = (found.shape().to_vec(), found.len() / side.max(1) / outputs.max(1));
-            if found_shape[1] != side || found_shape[axis] != outputs || repeats * side * outputs != found.len() {
+            // A scale below one may leave nothing of an axis of one element.
+            if repeats == 0
+                || found_shape[1] != side
+                || found_shape[axis] != outputs
+                || repeats * side * outputs != found.len()
+            {
                 return Ok(None);
             }
             let at = |unit: usize, place: usize| {

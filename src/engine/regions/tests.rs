@@ -89,7 +89,7 @@ impl Maker {
     fn conv(&mut self, (x, [channels, rows, columns]): (String, [usize; 3])) -> (String, [usize; 3]) {
         let kernel = [1, 1, 3, 5][self.random.usize(..4)];
         let stride = self.random.usize(1..3);
-        let pad = self.random.usize(..3);
+        let pad = self.random.usize(..5);
         let dilation = if kernel == 3 { self.random.usize(1..3) } else { 1 };
         let reach = (kernel - 1) * dilation + 1;
         let (before, after) = (pad, pad + self.random.usize(..2));
@@ -173,7 +173,7 @@ impl Maker {
     fn step(&mut self) {
         let (x, sides) = self.pick();
         let [channels, rows, columns] = sides;
-        let made = match self.random.usize(..12) {
+        let made = match self.random.usize(..15) {
             0..4 => self.conv((x, sides)),
             4 | 5 => (self.activation(&x), sides),
             6 => self.pool((x, sides)),
@@ -202,6 +202,19 @@ impl Maker {
                 let inner = self.node("Conv", &[&mean, &weights], vec![ints("kernel_shape", &[1, 1])]);
                 let gate = self.activation(&inner);
                 (self.node("Mul", &[&x, &gate], vec![]), sides)
+            }
+            11 => (self.node("Transpose", &[&x], vec![ints("perm", &[0, 1, 3, 2])]), [channels, columns, rows]),
+            12 => {
+                let op = ["Add", "Sub", "Mul", "Div"][self.random.usize(..4)];
+                let data = (0..channels).map(|_| self.random.f32() + 0.5).collect();
+                let other = self.stored(&[1, channels, 1, 1], data);
+                let turned = self.random.bool() && op != "Div";
+                (self.node(op, &if turned { [&other, x.as_str()] } else { [x.as_str(), &other] }, vec![]), sides)
+            }
+            13 if rows > 1 && columns > 1 => {
+                let scales = self.stored(&[4], vec![1.0, 1.0, 0.5, 0.5]);
+                let attributes = vec![text("mode", "linear"), text("coordinate_transformation_mode", "half_pixel")];
+                (self.node("Resize", &[&x, "", &scales], attributes), [channels, rows / 2, columns / 2])
             }
             _ if rows * columns > 200 => self.pool((x, sides)),
             _ if self.random.bool() => {

@@ -3,7 +3,7 @@
 use std::ops::{Deref, DerefMut};
 
 /// Floats that begin at a cache line, so that a register of 64 bytes never straddles two.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct Buffer {
     floats: Vec<f32>,
     start: usize,
@@ -24,6 +24,13 @@ impl From<&[f32]> for Buffer {
         let mut buffer = Buffer::zeros(values.len());
         buffer.copy_from_slice(values);
         buffer
+    }
+}
+
+impl Clone for Buffer {
+    fn clone(&self) -> Self {
+        // Not where the other one's begins: another piece of memory is aligned otherwise.
+        Buffer::from(&self[..])
     }
 }
 
@@ -93,6 +100,17 @@ impl Layout {
         self.blocks() * self.plane()
     }
 
+    /// [`Layout::len`], if that is less than 2^32: what the arithmetic here stands for without overflow.
+    pub fn checked_len(&self) -> Option<usize> {
+        let sides = [self.top, self.height, self.bottom, self.left, self.width, self.right, self.channels, self.lanes];
+        if sides.iter().any(|s| *s >= 1 << 31) || self.lanes == 0 {
+            return None;
+        }
+        let rows = (self.top + self.height + self.bottom) as u128;
+        let len = self.blocks() as u128 * rows * (self.left + self.width + self.right) as u128 * self.lanes as u128;
+        usize::try_from(len).ok().filter(|_| len < 1 << 32)
+    }
+
     /// Whether it holds nothing.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -127,7 +145,7 @@ impl Layout {
 
     /// Fills the border with `value`.
     pub fn fill_border(&self, map: &mut [f32], value: f32) {
-        if !self.has_border() {
+        if !self.has_border() || self.plane() == 0 {
             return;
         }
         let (row, left, right) = (self.row(), self.left * self.lanes, self.right * self.lanes);

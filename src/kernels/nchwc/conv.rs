@@ -96,7 +96,7 @@ fn groups(blocks: usize) -> Vec<Range<usize>> {
 pub struct Conv {
     window: Window,
     input: Layout,
-    inputs: usize,
+    lanes: usize,
     outputs: usize,
     taps: Vec<Tap>,
     /// Output blocks that are computed together.
@@ -126,6 +126,7 @@ impl Conv {
         };
         let inputs = (0..input.blocks()).map(in_block).sum::<usize>();
         let (lanes, outputs) = (kernels.lanes, bias.len());
+        assert!(outputs > 0 && inputs > 0, "{outputs} x {inputs} channels");
         let places = window.offsets(&input);
         assert_eq!(
             weights.len(),
@@ -165,17 +166,12 @@ impl Conv {
         }
         let mut padded = Buffer::zeros(blocks * lanes);
         padded[..outputs].copy_from_slice(bias);
-        Conv { window, input, inputs, outputs, taps, groups, weights: packed, bias: padded, range: OPEN }
+        Conv { window, input, lanes, outputs, taps, groups, weights: packed, bias: padded, range: OPEN }
     }
 
     /// Cuts results to a range, before any epilogue.
     pub fn within(self, range: (f32, f32)) -> Self {
         Self { range, ..self }
-    }
-
-    /// Multiplications and additions of one output pixel.
-    pub fn products(&self) -> usize {
-        self.outputs * self.inputs * self.window.kernel[0] * self.window.kernel[1]
     }
 
     /// Computes `output`, of `layout`, from `input`, by the threads of `team`.
@@ -190,7 +186,11 @@ impl Conv {
     ) {
         let lanes = kernels.lanes;
         assert!(input.len() >= self.input.len() && output.len() >= layout.len(), "maps shorter than their layouts");
-        assert!(layout.lanes == lanes && layout.channels == self.outputs, "{layout:?} for {} channels", self.outputs);
+        assert!(
+            layout.lanes == lanes && self.lanes == lanes && layout.channels == self.outputs,
+            "{layout:?} for {} channels",
+            self.outputs
+        );
         let lines = Lines::new(&self.input, layout, &self.window, epilogue);
         let groups = self.groups.len();
         let shared = Shared(output.as_mut_ptr());
@@ -293,11 +293,6 @@ impl Depthwise {
         Self { range, ..self }
     }
 
-    /// Multiplications and additions of one output pixel.
-    pub fn products(&self) -> usize {
-        self.input.channels * self.taps.len()
-    }
-
     /// Computes `output`, of `layout`, from `input`, by the threads of `team`.
     pub fn run(
         &self,
@@ -385,7 +380,7 @@ unsafe fn by_block(
 ) {
     assert!(input.len() >= input_layout.len() && output.len() >= layout.len(), "maps shorter than their layouts");
     assert!(
-        layout.lanes == kernels.lanes && layout.channels == input_layout.channels,
+        [layout.lanes, input_layout.lanes] == [kernels.lanes; 2] && layout.channels == input_layout.channels,
         "{layout:?} of {input_layout:?}"
     );
     let lines = Lines::new(input_layout, layout, window, epilogue);

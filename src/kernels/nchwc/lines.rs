@@ -49,10 +49,16 @@ impl Window {
 
     /// Panics unless every window of `output` lies inside of `input`, border included: what the kernels rely on.
     fn check(&self, input: &Layout, output: &Layout) {
+        // In 128 bits: nothing that a file may say overflows them.
         let fits = |axis: usize, outputs: usize, before: usize, inside: usize| {
-            let last = (outputs.max(1) - 1) * self.stride[axis] + (self.kernel[axis] - 1) * self.dilation[axis];
-            self.before[axis] <= before && last < inside - before + self.before[axis]
+            let [kernel, stride, dilation] = [self.kernel, self.stride, self.dilation].map(|sides| sides[axis] as u128);
+            let last = (outputs as u128).saturating_sub(1) * stride + kernel.saturating_sub(1) * dilation;
+            kernel > 0 && self.before[axis] <= before && last < (inside - before + self.before[axis]) as u128
         };
+        assert!(
+            input.checked_len().is_some() && output.checked_len().is_some(),
+            "{input:?} or {output:?} is too large"
+        );
         assert!(
             fits(0, output.height, input.top, input.top + input.height + input.bottom)
                 && fits(1, output.width, input.left, input.left + input.width + input.right),
@@ -102,9 +108,9 @@ impl Lines {
     pub(super) fn new(input: &Layout, output: &Layout, window: &Window, epilogue: &[Epilogue]) -> Self {
         window.check(input, output);
         let flat = |l: &Layout| Layout { height: 1, width: l.height * l.width, ..*l };
-        let borders = |e: &Epilogue| matches!(&e.operand, Operand::Map(_, l) if l.has_border());
-        let one_row =
-            *window == Window::POINT && !input.has_border() && !output.has_border() && !epilogue.iter().any(borders);
+        let same = |l: &Layout| !l.has_border() && (l.height, l.width) == (input.height, input.width);
+        let other = |e: &Epilogue| matches!(&e.operand, Operand::Map(_, l) if !same(l));
+        let one_row = *window == Window::POINT && same(input) && same(output) && !epilogue.iter().any(other);
         match one_row {
             true => Lines { input: flat(input), output: flat(output), window: *window },
             false => Lines { input: *input, output: *output, window: *window },

@@ -175,12 +175,14 @@ impl Kernels {
     /// behind it.
     pub fn softmax(&self, values: &mut [f32], len: usize, inner: usize) {
         let lanes = self.lanes;
-        if len == 0 || inner == 0 {
-            return;
-        }
+        let Some(size) = len.checked_mul(inner).filter(|size| (1..=values.len()).contains(size)) else { return };
         // What does not fill a register is computed beside.
-        let mut beside = Buffer::zeros(len.next_multiple_of(lanes) * lanes);
-        for part in values.chunks_exact_mut(len * inner) {
+        let mut beside = Buffer::zeros(match inner {
+            1 => len.next_multiple_of(lanes),
+            _ if inner.is_multiple_of(lanes) => 0,
+            _ => len * lanes,
+        });
+        for part in values.chunks_exact_mut(size) {
             if inner == 1 {
                 beside[len..len.next_multiple_of(lanes)].fill(f32::NEG_INFINITY);
                 beside[..len].copy_from_slice(part);

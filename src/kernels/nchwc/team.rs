@@ -1,10 +1,14 @@
 //! Threads that compute one picture together: one leads from step to step, the others help with whatever it shares out.
 //!
 //! A step of a network takes some tens of microseconds, as long as it takes to wake a thread. Helpers therefore stay awake from
-//! the first step to the last, a few milliseconds, and go back to rayon's pool behind it.
+//! the first step to the last, a few milliseconds, and go back to rayon's pool behind it. Nobody waits for a helper that never
+//! came: a pool that is busy otherwise only means that the leader works alone.
 
-use std::cell::UnsafeCell;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::cell::{Cell, UnsafeCell};
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// How often a helper looks for work before it lets other programs run in between: some tens of microseconds.
 const LOOKS: usize = 1000;
@@ -12,23 +16,35 @@ const LOOKS: usize = 1000;
 /// The state of a team whose leader is done.
 const CLOSED: u64 = u64::MAX;
 
+/// Pieces that [`Team::each_part`] is shared out in at most.
+const MOST_PIECES: usize = 1 << 12;
+
 type Work = dyn Fn(usize) + Sync;
 
-/// Threads around one leader.
+/// The leader of some threads. Not to be shared: only one thread leads, and not from within a task.
 pub struct Team {
     threads: usize,
+    shared: Option<Arc<Shared>>,
+    not_sync: PhantomData<Cell<()>>,
+}
+
+/// What leader and helpers have in common.
+struct Shared {
     /// The number of the step (32 bits), how many tasks it has (16) and how many of them are taken (16): in one word, so
     /// that a task can only be taken of the step that was looked at.
     step: AtomicU64,
     /// Tasks of the step that are finished.
     done: AtomicUsize,
+    /// A helper's task has panicked.
+    failed: AtomicBool,
     /// What a task of the step is. Written by the leader while no task can be taken, read by who has taken one.
     work: UnsafeCell<Option<*const Work>>,
 }
 
-// SAFETY: `work` is the only member that is not `Sync`. The leader writes it before it publishes a step (release) and does not
-// return from `each` before all tasks are finished; others read it after they took a task of that step (acquire).
-unsafe impl Sync for Team {}
+// SAFETY: `work` is the only member that is not `Send` and `Sync`. The leader writes it before it publishes a step (release) and
+// does not leave `each` before all tasks are finished; others read it after they took a task of that step (acquire).
+unsafe impl Send for Shared {}
+unsafe impl Sync for Shared {}
 
 impl std::fmt::Debug for Team {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -37,20 +53,18 @@ impl std::fmt::Debug for Team {
 }
 
 impl Team {
-    /// Runs `lead` with up to `threads - 1` threads of rayon's pool as helpers: those that have nothing else to do.
-    pub fn with<T: Send>(threads: usize, lead: impl FnOnce(&Team) -> T + Send) -> T {
-        let step = AtomicU64::new(0);
-        let team = Team { threads: threads.max(1), step, done: AtomicUsize::new(0), work: UnsafeCell::new(None) };
-        if team.threads == 1 {
-            return lead(&team);
+    /// A team of this thread and up to `threads - 1` of rayon's pool, as far as these are idle.
+    pub fn new(threads: usize) -> Self {
+        let threads = threads.max(1);
+        let shared = (threads > 1).then(|| {
+            let (step, done) = (AtomicU64::new(0), AtomicUsize::new(0));
+            Arc::new(Shared { step, done, failed: AtomicBool::new(false), work: UnsafeCell::new(None) })
+        });
+        for shared in shared.iter().flat_map(|shared| std::iter::repeat_n(shared, threads - 1)) {
+            let shared = shared.clone();
+            rayon::spawn(move || shared.help());
         }
-        let team = &team;
-        rayon::scope(|scope| {
-            (1..team.threads).for_each(|_| scope.spawn(|_| team.help()));
-            // Also if it panics: the scope waits for the helpers.
-            let _close = OnDrop(|| team.step.store(CLOSED, Ordering::Release));
-            lead(team)
-        })
+        Team { threads, shared, not_sync: PhantomData }
     }
 
     /// Threads, the leader among them.
@@ -58,14 +72,44 @@ impl Team {
         self.threads
     }
 
-    /// Runs `work` for each of `0..tasks`, up to 65,535, and returns when all are finished. For the leader only, and not from
-    /// within a task.
+    /// Runs `work` for each of `0..tasks`, up to 65,535, and returns when all are finished.
     pub fn each(&self, tasks: usize, work: impl Fn(usize) + Sync) {
-        if self.threads == 1 || tasks <= 1 {
-            return (0..tasks).for_each(work);
+        match &self.shared {
+            Some(shared) if tasks > 1 => shared.each(tasks, &work),
+            _ => (0..tasks).for_each(work),
         }
+    }
+
+    /// Runs `work` for each piece of `len` values of `data`, and the rest, with its number.
+    pub fn each_part(&self, data: &mut [f32], len: usize, work: impl Fn(usize, &mut [f32]) + Sync) {
+        if self.threads == 1 {
+            return data.chunks_mut(len.max(1)).enumerate().for_each(|(part, piece)| work(part, piece));
+        }
+        let pieces = data.len().div_ceil(len.max(1));
+        let tasks = pieces.min(MOST_PIECES);
+        let parts = Parts { start: data.as_mut_ptr(), len: data.len() };
+        self.each(tasks, |task| {
+            // Stretches of pieces, so that there are no more tasks than a step may have.
+            for part in pieces * task / tasks..pieces * (task + 1) / tasks {
+                // SAFETY: every piece is asked for once, and `data` is borrowed for as long as `each` runs.
+                work(part, unsafe { parts.get(part * len, len) });
+            }
+        });
+    }
+}
+
+impl Drop for Team {
+    fn drop(&mut self) {
+        if let Some(shared) = &self.shared {
+            shared.step.store(CLOSED, Ordering::Release);
+        }
+    }
+}
+
+impl Shared {
+    fn each(&self, tasks: usize, work: &(dyn Fn(usize) + Sync)) {
         assert!(tasks < 1 << 16, "{tasks} tasks");
-        let work: *const (dyn Fn(usize) + Sync + '_) = &work;
+        let work: *const (dyn Fn(usize) + Sync + '_) = work;
         // SAFETY: only its lifetime changes, and nobody calls it after this function has returned. No task can be taken
         // now, so nobody reads the place.
         unsafe {
@@ -75,9 +119,9 @@ impl Team {
         let number = (self.step.load(Ordering::Relaxed) >> 32).wrapping_add(1) & 0x7fff_ffff;
         self.step.store(number << 32 | (tasks as u64) << 16, Ordering::Release);
         // Whatever happens, nobody may be at work on this step when the function ends.
-        let _wait = OnDrop(|| {
-            while self.take(self.step.load(Ordering::Acquire)).is_some() {
-                // Only if a task of ours has panicked.
+        let wait = OnDrop(|| {
+            while self.take().is_some() {
+                // Only if a task of the leader's has panicked.
                 self.done.fetch_add(1, Ordering::Release);
             }
             let mut looks = 0;
@@ -86,20 +130,30 @@ impl Team {
             }
         });
         while self.run_one() {}
+        drop(wait);
+        assert!(!self.failed.load(Ordering::Relaxed), "a thread of a team has panicked");
     }
 
     /// Works along until the leader is done.
     fn help(&self) {
         let mut looks = 0;
         while self.step.load(Ordering::Acquire) != CLOSED {
-            if self.run_one() { looks = 0 } else { pause(&mut looks) }
+            match catch_unwind(AssertUnwindSafe(|| self.run_one())) {
+                Ok(true) => looks = 0,
+                Ok(false) => pause(&mut looks),
+                // The leader passes it on; it would end the process here.
+                Err(_) => return,
+            }
         }
     }
 
     /// Takes a task and finishes it, if there is one.
     fn run_one(&self) -> bool {
-        let Some(task) = self.take(self.step.load(Ordering::Acquire)) else { return false };
+        let Some(task) = self.take() else { return false };
         let _done = OnDrop(|| {
+            if std::thread::panicking() {
+                self.failed.store(true, Ordering::Relaxed);
+            }
             self.done.fetch_add(1, Ordering::Release);
         });
         // SAFETY: a task of this step is taken and not finished, so the leader is still in `each`, and what it wrote there
@@ -110,8 +164,9 @@ impl Team {
         true
     }
 
-    /// Takes a task of the step that `seen` tells of.
-    fn take(&self, mut seen: u64) -> Option<usize> {
+    /// Takes a task of the step that is under way.
+    fn take(&self) -> Option<usize> {
+        let mut seen = self.step.load(Ordering::Acquire);
         loop {
             let (tasks, taken) = (seen >> 16 & 0xffff, seen & 0xffff);
             if seen == CLOSED || taken >= tasks {
@@ -139,32 +194,25 @@ impl<F: FnMut()> Drop for OnDrop<F> {
     }
 }
 
-/// A slice of which tasks write their own parts.
-pub(super) struct Parts<'a> {
+/// A slice of which threads write different parts.
+struct Parts {
     start: *mut f32,
     len: usize,
-    slice: std::marker::PhantomData<&'a mut [f32]>,
 }
 
-// SAFETY: parts are handed out by `Team::each_part` only, each once.
-unsafe impl Sync for Parts<'_> {}
+// SAFETY: who calls `get` answers for it.
+unsafe impl Sync for Parts {}
 
-impl Team {
-    /// Runs `work` for each piece of `len` values of `data`, and the rest, with its number.
-    pub fn each_part(&self, data: &mut [f32], len: usize, work: impl Fn(usize, &mut [f32]) + Sync) {
-        let all = data.len().div_ceil(len.max(1));
-        let parts = Parts { start: data.as_mut_ptr(), len: data.len(), slice: std::marker::PhantomData };
-        let parts = &parts;
-        self.each(all.min(1 << 12), |task| {
-            // Stretches of parts, so that there are no more tasks than a step may have.
-            let tasks = all.min(1 << 12);
-            for part in all * task / tasks..all * (task + 1) / tasks {
-                let from = part * len;
-                // SAFETY: parts lie side by side inside of `data`, which is borrowed for as long as `each` runs.
-                let piece = unsafe { std::slice::from_raw_parts_mut(parts.start.add(from), len.min(parts.len - from)) };
-                work(part, piece);
-            }
-        });
+impl Parts {
+    /// `len` values from `from` on, or what is left of them.
+    ///
+    /// # Safety
+    /// No two parts that overlap at the same time, and not longer than the slice lives.
+    #[expect(clippy::mut_from_ref)] // that is what it is for
+    unsafe fn get(&self, from: usize, len: usize) -> &mut [f32] {
+        assert!(from <= self.len, "a part outside of its slice");
+        // SAFETY: inside of the slice; the rest is the caller's.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(from), len.min(self.len - from)) }
     }
 }
 
@@ -175,28 +223,44 @@ mod tests {
     #[test]
     fn every_task_is_done_once_and_before_the_next_step() {
         for threads in 1..5 {
-            let total = Team::with(threads, |team| {
-                let counts: Vec<AtomicUsize> = (0..100).map(|_| AtomicUsize::new(0)).collect();
-                for step in 0..2000 {
-                    let tasks = step % 100;
-                    team.each(tasks, |task| {
-                        counts[task].fetch_add(1, Ordering::Relaxed);
-                    });
-                    assert!(counts[..tasks].iter().all(|c| c.swap(0, Ordering::Relaxed) == 1), "step {step}");
-                }
-                let mut data = vec![0f32; 10_007];
-                team.each_part(&mut data, 100, |part, piece| piece.fill(part as f32));
-                data.iter().enumerate().all(|(i, v)| *v == (i / 100) as f32)
-            });
-            assert!(total, "{threads} threads");
+            let team = Team::new(threads);
+            let counts: Vec<AtomicUsize> = (0..100).map(|_| AtomicUsize::new(0)).collect();
+            for step in 0..2000 {
+                let tasks = step % 100;
+                team.each(tasks, |task| {
+                    counts[task].fetch_add(1, Ordering::Relaxed);
+                });
+                assert!(counts[..tasks].iter().all(|c| c.swap(0, Ordering::Relaxed) == 1), "step {step}");
+            }
+            for (len, piece) in [(10_007, 100), (10_007, 1), (7, 100), (0, 3)] {
+                let mut data = vec![0f32; len];
+                team.each_part(&mut data, piece, |part, values| values.fill(part as f32));
+                assert!(data.iter().enumerate().all(|(i, v)| *v == (i / piece) as f32), "{threads} threads");
+            }
         }
     }
 
+    /// Whoever takes the task.
     #[test]
     fn a_task_that_panics_ends_the_step() {
-        let caught = std::panic::catch_unwind(|| {
-            Team::with(3, |team| team.each(50, |task| assert!(task != 20, "task {task}")));
+        for _ in 0..20 {
+            let caught = catch_unwind(|| Team::new(3).each(50, |task| assert!(task != 20, "task {task}")));
+            assert!(caught.is_err());
+        }
+        Team::new(3).each(50, |_| ());
+    }
+
+    /// A pool with other things to do holds nobody up.
+    #[test]
+    fn a_busy_pool_leaves_the_leader_alone() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        let sum = AtomicUsize::new(0);
+        pool.install(|| {
+            // The only thread of this pool is this one.
+            Team::new(4).each(10, |task| {
+                sum.fetch_add(task, Ordering::Relaxed);
+            });
         });
-        assert!(caught.is_err());
+        assert_eq!(sum.load(Ordering::Relaxed), 45);
     }
 }

@@ -153,7 +153,7 @@ proptest! {
                 Epilogue { op: Elementwise::Add, operand: Operand::Map(&map, beside) },
                 Epilogue { op: Elementwise::Multiply, operand: Operand::Channels(&values) },
             ];
-            Team::with(threads, |team| conv.run(kernels, &input.blocks(&layout, 0.0), &mut output, &to, &epilogue, team));
+            conv.run(kernels, &input.blocks(&layout, 0.0), &mut output, &to, &epilogue, &Team::new(threads));
             Plain::from(&output, &to).assert_near(&expected, &format!("{kernels:?}"));
             // The border is somebody else's.
             let mut untouched = output.to_vec();
@@ -190,10 +190,10 @@ proptest! {
             let to = Layout { right: 1, ..Layout::new(channels, height, width, kernels.lanes()) };
             let mut output = Buffer::zeros(to.len());
             let conv = Depthwise::new(kernels, layout, window, &weights, &bias);
-            Team::with(threads, |team| conv.run(kernels, &input.blocks(&layout, 0.0), &mut output, &to, &[], team));
+            conv.run(kernels, &input.blocks(&layout, 0.0), &mut output, &to, &[], &Team::new(threads));
             Plain::from(&output, &to).assert_near(&expected, &format!("{kernels:?}"));
             let pool = MaxPool::new(kernels, layout, window);
-            Team::with(threads, |team| pool.run(kernels, &input.blocks(&layout, f32::NEG_INFINITY), &mut output, &to, team));
+            pool.run(kernels, &input.blocks(&layout, f32::NEG_INFINITY), &mut output, &to, &Team::new(threads));
             let found = Plain::from(&output, &to);
             prop_assert!(found.data.iter().zip(&highest.data).all(|(a, b)| a == b), "{:?}", kernels);
         }
@@ -222,7 +222,7 @@ proptest! {
             let conv = Conv::new(kernels, layout, Some(&filled), window, &weights, &bias);
             let to = Layout::new(7, 5, 9, lanes);
             let mut output = Buffer::zeros(to.len());
-            Team::with(1, |team| conv.run(kernels, &spread.blocks(&layout, 0.0), &mut output, &to, &[], team));
+            conv.run(kernels, &spread.blocks(&layout, 0.0), &mut output, &to, &[], &Team::new(1));
             Plain::from(&output, &to).assert_near(&expected, &format!("{kernels:?}"));
         }
     }
@@ -315,5 +315,5 @@ fn a_window_outside_of_its_input_is_refused() {
     let window = Window { kernel: [3, 3], before: [1, 1], after: [1, 1], ..Window::POINT };
     let layout = Layout::new(4, 5, 5, 4);
     let pool = MaxPool::new(kernels, layout, window);
-    Team::with(1, |team| pool.run(kernels, &vec![0.0; layout.len()], &mut vec![0.0; layout.len()], &layout, team));
+    pool.run(kernels, &vec![0.0; layout.len()], &mut vec![0.0; layout.len()], &layout, &Team::new(1));
 }

@@ -77,7 +77,8 @@ pub(super) unsafe fn dense<S: Simd, const BLOCKS: usize, const PIXELS: usize, co
         let (low, high) = (S::splat(tile.low), S::splat(tile.high));
         for (block, sums) in sums.iter().enumerate() {
             for (pixel, sum) in sums.iter().enumerate() {
-                let value = S::min(S::max(*sum, low), high);
+                // This way around a NaN stays one, on x86 too.
+                let value = S::min(high, S::max(low, *sum));
                 S::store(tile.output.add(block * tile.plane + pixel * S::LANES), value);
             }
         }
@@ -104,7 +105,7 @@ pub(super) unsafe fn depthwise<S: Simd, const PIXELS: usize, const SPACING: usiz
         }
         let (low, high) = (S::splat(tile.low), S::splat(tile.high));
         for (pixel, sum) in sums.iter().enumerate() {
-            S::store(tile.output.add(pixel * S::LANES), S::min(S::max(*sum, low), high));
+            S::store(tile.output.add(pixel * S::LANES), S::min(high, S::max(low, *sum)));
         }
     }
 }
@@ -159,7 +160,7 @@ pub(super) unsafe fn total<S: Simd>(from: *const f32, pixels: usize, into: *mut 
 unsafe fn exp<S: Simd>(x: S::V) -> S::V {
     unsafe {
         // Below, the result would be subnormal; above, infinite.
-        let x = S::min(S::max(x, S::splat(-87.336_54)), S::splat(88.376_26));
+        let x = S::min(S::splat(88.376_26), S::max(S::splat(-87.336_54), x));
         // Adding 1.5 * 2^23 leaves no room for a fraction.
         let big = S::splat(12_582_912.0);
         let n = S::sub(S::fma(x, S::splat(std::f32::consts::LOG2_E), big), big);
@@ -259,13 +260,13 @@ unsafe fn value<S: Simd, const KIND: u8>(x: S::V, other: S::V, a: S::V, b: S::V)
     unsafe {
         match KIND {
             Elementwise::AFFINE => S::fma(x, a, b),
-            Elementwise::CLAMP => S::min(S::max(x, a), b),
+            Elementwise::CLAMP => S::min(b, S::max(a, x)),
             Elementwise::LEAKY_RELU => S::by_sign(x, x, S::mul(x, a)),
             Elementwise::SIGMOID => sigmoid::<S>(x),
             Elementwise::SILU => S::mul(x, sigmoid::<S>(x)),
             Elementwise::HARD_SWISH => {
                 let gate = S::fma(x, S::splat(1.0 / 6.0), S::splat(0.5));
-                S::mul(x, S::min(S::max(gate, S::splat(0.0)), S::splat(1.0)))
+                S::mul(x, S::min(S::splat(1.0), S::max(S::splat(0.0), gate)))
             }
             Elementwise::GELU => {
                 let half = S::mul(x, S::splat(0.5));
