@@ -3,6 +3,7 @@
 use super::graph;
 use super::regions::{self, RegionOp};
 use crate::error::{Cause, Error, Result};
+use crate::kernels::isa::ISA_VARIABLE;
 use crate::models::Model;
 use crate::tensor::Tensor;
 use std::collections::HashMap;
@@ -240,6 +241,10 @@ impl Session {
 
 /// The plan for a simplified graph of fixed shapes: our regions, and tract's own operators for the rest.
 fn finished(model: TypedModel) -> TractResult<Arc<Plan>> {
+    // tract brings assembly for 32-bit ARM; we have nothing but portable code there, which runs if it is asked for.
+    if cfg!(target_arch = "arm") && std::env::var_os(ISA_VARIABLE).is_none() {
+        return model.into_optimized()?.into_runnable();
+    }
     regions::replace(&model).and_then(|m| m.into_optimized()?.into_runnable()).or_else(|error| {
         log::debug!("no regions: {error:#}");
         model.into_optimized()?.into_runnable()

@@ -9,8 +9,8 @@ use crate::tasks::bench::{Loaded, network};
 use argh::FromArgs;
 use std::time::Duration;
 
-/// Measure how fast networks are on this machine: loading, the first run, runs one after the other on one thread, and as many side
-/// by side as there are cores. Without --model all networks in this binary; what to run on a new board.
+/// Measure how fast networks are on this machine: loading, the first run, one picture on one thread and on all cores, and as many
+/// pictures side by side as there are cores. Without --model all networks in this binary; what to run on a new board.
 #[derive(FromArgs, Debug)]
 #[argh(subcommand, name = "bench")]
 pub struct Bench {
