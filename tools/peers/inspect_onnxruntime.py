@@ -48,7 +48,7 @@ def ocellus_ms(binary, recipe, pictures):
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OCELLUS_LOG": "ocellus=debug"})
     whole = [json.loads(line)["ms"] for line in done.stdout.splitlines()]
     stages = {}
-    for stage, ms in re.findall(r"inspect\] (\w+) ([\d.]+) ms", done.stderr):
+    for stage, ms in re.findall(r"tasks\] (\w+) ([\d.]+) ms", done.stderr):
         stages.setdefault(stage, []).append(float(ms))
     return whole, stages
 
