@@ -12,7 +12,7 @@ pub fn widen_halves(graph: &mut GraphProto) -> Result<(), String> {
     let attributes = graph.node.iter_mut().flat_map(|n| &mut n.attribute);
     for tensor in graph.initializer.iter_mut().chain(attributes.filter_map(|a| a.t.as_mut())) {
         if tensor.data_type == DataType::Float16 as i32 {
-            let halves = raw(tensor)?;
+            let halves = bytes_of(tensor)?;
             let widened: Vec<f32> =
                 halves.chunks_exact(2).map(|b| f16_to_f32(u16::from_le_bytes([b[0], b[1]]))).collect();
             tensor.raw_data = bytes(&widened);
@@ -92,14 +92,10 @@ fn dequantize(
     scale: &TensorProto,
     zero: Option<&TensorProto>,
 ) -> Result<Vec<f32>, String> {
-    let bytes = raw(input)?;
-    let scales: Vec<f32> = if scale.raw_data.is_empty() {
-        scale.float_data.clone()
-    } else {
-        scale.raw_data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
-    };
+    let bytes = bytes_of(input)?;
+    let scales = floats_of(scale);
     let zeros: Vec<i8> = match zero {
-        Some(tensor) => raw(tensor)?.iter().map(|&b| b as i8).collect(),
+        Some(tensor) => bytes_of(tensor)?.iter().map(|&b| b as i8).collect(),
         None => vec![0; scales.len()],
     };
     let rank = input.dims.len() as i64;
@@ -125,8 +121,16 @@ fn dequantize(
     Ok(values)
 }
 
+/// The values of a stored tensor of f32.
+pub(super) fn floats_of(tensor: &TensorProto) -> Vec<f32> {
+    match tensor.raw_data.is_empty() {
+        true => tensor.float_data.clone(),
+        false => tensor.raw_data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
+    }
+}
+
 /// The bytes of a stored tensor of int8 or f16, which small ones hold as numbers instead.
-fn raw(tensor: &TensorProto) -> Result<Cow<'_, [u8]>, String> {
+pub(super) fn bytes_of(tensor: &TensorProto) -> Result<Cow<'_, [u8]>, String> {
     let width = if tensor.data_type == DataType::Float16 as i32 { 2 } else { 1 };
     let values = tensor.dims.iter().try_fold(1usize, |n, d| n.checked_mul(usize::try_from(*d).ok()?));
     let want =

@@ -2,6 +2,7 @@
 
 mod compose;
 mod describe;
+mod fake_quantize;
 mod graph;
 mod instructions;
 mod regions;

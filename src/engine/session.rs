@@ -1,6 +1,6 @@
 //! One network, loaded once and shared by all threads.
 
-use super::graph;
+use super::{fake_quantize, graph};
 use super::regions::{self, RegionOp};
 use crate::error::{Cause, Error, Result};
 use crate::kernels::isa::ISA_VARIABLE;
@@ -86,7 +86,8 @@ impl Session {
     /// last of them is never run.
     pub fn load(model: &Model, outputs: &[&str]) -> Result<Self> {
         let name = model.info.id.clone();
-        let onnx = onnx();
+        let mut onnx = onnx();
+        fake_quantize::register(&mut onnx.op_register);
         let mut proto = onnx
             .proto_model_for_read(&mut &model.bytes[..])
             .map_err(|e| failed(&name, "this is not an ONNX file, or it is damaged", e))?;
@@ -97,6 +98,7 @@ impl Session {
         }
         edit(graph::widen_halves(pb))?;
         edit(graph::dequantize_weights(pb))?;
+        edit(fake_quantize::pair(pb))?;
         edit(graph::select_outputs(pb, outputs))?;
         let graph = onnx.parse(&proto, None).map_err(|e| failed(&name, "the graph cannot be read", e))?.model;
         Ok(Session { name, graph, plans: Mutex::new(Vec::new()), max_plans: MAX_PLANS, any_size: OnceLock::new() })

@@ -3,7 +3,9 @@
 use super::form::Form;
 use super::program::{Map, MapId, Other, Program, Step, Work};
 use super::recognise::{Kind, Recognised};
-use crate::kernels::nchwc::{Buffer, Conv, Depthwise, Elementwise, Kernels, Layout, MaxPool, Window};
+use crate::kernels::nchwc::{
+    Buffer, Codes, Conv, Depthwise, Elementwise, Kernels, Layout, MaxPool, Quantization, Window,
+};
 use std::collections::{HashMap, HashSet};
 use tract_onnx::tract_core::internal::OutletId;
 
@@ -28,33 +30,36 @@ pub struct Region {
 }
 
 /// A map whose place in memory is still open.
-struct Draft {
-    channels: usize,
-    rows: usize,
-    columns: usize,
-    lanes: usize,
+pub(super) struct Draft {
+    pub(super) channels: usize,
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+    pub(super) lanes: usize,
     /// Only the border of maps that are not part of another counts.
-    border: Layout,
-    border_value: f32,
+    pub(super) border: Layout,
+    pub(super) border_value: f32,
     /// How many channels of each block count, where concatenation has left gaps between its parts.
-    filled: Option<Vec<usize>>,
+    pub(super) filled: Option<Vec<usize>>,
     /// The map that it is a part of, and the block at which it begins there.
-    part_of: Option<(MapId, usize)>,
+    pub(super) part_of: Option<(MapId, usize)>,
+    /// The map whose codes it holds, and which codes.
+    pub(super) codes: Option<(MapId, Quantization)>,
 }
 
 /// Work whose weights are not in the order of the kernels yet.
-enum Plan {
+pub(super) enum Plan {
     Ready(Work),
-    Conv { window: Window, weights: Vec<f32>, bias: Vec<f32>, range: (f32, f32) },
+    Conv { window: Window, weights: Vec<f32>, bias: Vec<f32>, codes: Option<Codes>, range: (f32, f32) },
     Depthwise { window: Window, weights: Vec<f32>, bias: Vec<f32>, range: (f32, f32) },
     MaxPool(Window),
 }
 
-struct Planned {
-    plan: Plan,
-    input: Option<MapId>,
-    output: Option<MapId>,
-    epilogue: Vec<(Elementwise, Other)>,
+pub(super) struct Planned {
+    pub(super) plan: Plan,
+    pub(super) input: Option<MapId>,
+    pub(super) output: Option<MapId>,
+    pub(super) codes: Option<MapId>,
+    pub(super) epilogue: Vec<(Elementwise, Other)>,
 }
 
 /// A value of the graph.
@@ -67,13 +72,15 @@ struct Value {
     ready: usize,
 }
 
-struct Compiler<'a> {
-    kernels: &'static Kernels,
-    region: &'a Region,
-    drafts: Vec<Draft>,
-    steps: Vec<Planned>,
+pub(super) struct Compiler<'a> {
+    pub(super) kernels: &'static Kernels,
+    pub(super) region: &'a Region,
+    pub(super) drafts: Vec<Draft>,
+    pub(super) steps: Vec<Planned>,
     values: HashMap<OutletId, Value>,
     imports: Vec<OutletId>,
+    /// Values that are codes times a scale already.
+    pub(super) rounded: HashMap<OutletId, Quantization>,
 }
 
 /// The program for a region, and the values that it reads. `None` if its maps cannot be laid out.
@@ -85,6 +92,7 @@ pub fn compile(region: &Region, kernels: &'static Kernels) -> Option<(Program, V
         steps: Vec::new(),
         values: HashMap::new(),
         imports: Vec::new(),
+        rounded: HashMap::new(),
     };
     for (outlet, node) in &region.nodes {
         let value = compiler.node(*outlet, node)?;
@@ -94,14 +102,14 @@ pub fn compile(region: &Region, kernels: &'static Kernels) -> Option<(Program, V
         let form = region.nodes.iter().find(|(o, _)| o == outlet).map(|(_, n)| n.output.clone())?;
         let map = compiler.values.get(outlet)?.map;
         let plan = Plan::Ready(Work::Export(number, form));
-        compiler.steps.push(Planned { plan, input: Some(map), output: None, epilogue: Vec::new() });
+        compiler.steps.push(Planned { plan, input: Some(map), output: None, codes: None, epilogue: Vec::new() });
     }
     let imports = std::mem::take(&mut compiler.imports);
     Some((compiler.finish()?, imports))
 }
 
 impl Compiler<'_> {
-    fn draft(&mut self, [channels, rows, columns]: [usize; 3], lanes: usize) -> MapId {
+    pub(super) fn draft(&mut self, [channels, rows, columns]: [usize; 3], lanes: usize) -> MapId {
         let border = Layout::new(channels, rows, columns, lanes);
         self.drafts.push(Draft {
             channels,
@@ -112,17 +120,18 @@ impl Compiler<'_> {
             border_value: 0.0,
             filled: None,
             part_of: None,
+            codes: None,
         });
         self.drafts.len() - 1
     }
 
-    fn sides(&self, map: MapId) -> [usize; 3] {
+    pub(super) fn sides(&self, map: MapId) -> [usize; 3] {
         let Draft { channels, rows, columns, .. } = self.drafts[map];
         [channels, rows, columns]
     }
 
     fn push(&mut self, plan: Plan, input: Option<MapId>, output: MapId) -> Value {
-        self.steps.push(Planned { plan, input, output: Some(output), epilogue: Vec::new() });
+        self.steps.push(Planned { plan, input, output: Some(output), codes: None, epilogue: Vec::new() });
         let step = self.steps.len() - 1;
         Value { map: output, step: Some(step), ready: step }
     }
@@ -173,11 +182,15 @@ impl Compiler<'_> {
         let open = (f32::NEG_INFINITY, f32::INFINITY);
         let sides = node.output.sides();
         Some(match &node.kind {
-            Kind::Conv { window, weights, bias } => {
-                self.demand(first.map, window);
+            Kind::Conv { window, weights, bias, codes } => {
+                let from = match codes {
+                    Some(_) => self.codes_read(*outlet, first.map),
+                    None => first.map,
+                };
+                self.demand(from, window);
                 let map = self.draft(sides, lanes);
-                let (weights, bias) = (weights.clone(), bias.clone());
-                self.push(Plan::Conv { window: *window, weights, bias, range: open }, Some(first.map), map)
+                let (window, weights, bias, codes) = (*window, weights.clone(), bias.clone(), codes.clone());
+                self.push(Plan::Conv { window, weights, bias, codes, range: open }, Some(from), map)
             }
             Kind::Depthwise { window, weights, bias } => {
                 self.demand(first.map, window);
@@ -220,6 +233,18 @@ impl Compiler<'_> {
                 }
                 value
             }
+            Kind::FakeQuantize(quantization) => match self.codes_of(first.map, *quantization) {
+                Some(map) if self.only_for_codes(made) => Value { map, step: None, ready: first.ready },
+                _ => {
+                    let value = match first.step {
+                        Some(_) if self.is_read_once(*outlet) => first,
+                        _ => self.copy(first.map),
+                    };
+                    self.also(value.step?, Elementwise::FakeQuantize(*quantization), &[])?;
+                    self.rounded.insert(made, *quantization);
+                    value
+                }
+            },
             Kind::Both(op) => self.both(*op, [node.inputs[0].0, node.inputs[1].0], [first, inputs[1]])?,
             Kind::Gate(op) => {
                 let gate = inputs[1];
@@ -349,7 +374,8 @@ impl Compiler<'_> {
         let biases = (0..all * channels).map(|i| bias.get(i % channels).copied().unwrap_or(0.0)).collect();
         let between = self.draft([all * channels, rows, columns], self.kernels.lanes());
         let range = (f32::NEG_INFINITY, f32::INFINITY);
-        self.push(Plan::Conv { window: Window::POINT, weights: spaced, bias: biases, range }, Some(from), between);
+        let plan = Plan::Conv { window: Window::POINT, weights: spaced, bias: biases, codes: None, range };
+        self.push(plan, Some(from), between);
         let map = self.draft(sides, lanes);
         let work = Work::Spread { rows: taps.0, columns: taps.1, channels };
         self.push(Plan::Ready(work), Some(between), map)
@@ -400,7 +426,7 @@ impl Compiler<'_> {
     }
 
     /// The map that this one is a part of in the end, and the block there.
-    fn root(&self, map: MapId) -> (MapId, usize) {
+    pub(super) fn root(&self, map: MapId) -> (MapId, usize) {
         match self.drafts[map].part_of {
             Some((of, block)) => {
                 let (root, first) = self.root(of);
@@ -417,6 +443,7 @@ impl Compiler<'_> {
     }
 
     fn finish(mut self) -> Option<Program> {
+        self.encode()?;
         for map in 0..self.drafts.len() {
             let (root, _) = self.root(map);
             let widened = self.drafts[root].border.widened(&self.drafts[map].border);
@@ -439,12 +466,13 @@ impl Compiler<'_> {
         let mut seen = HashSet::new();
         let mut steps = Vec::with_capacity(self.steps.len());
         for planned in std::mem::take(&mut self.steps) {
-            let borders = match planned.output.map(|map| self.root(map).0) {
-                Some(root) if layouts[root].has_border() && seen.insert(root) => {
-                    vec![(root, self.drafts[root].border_value)]
+            let mut borders = Vec::new();
+            for map in planned.output.into_iter().chain(planned.codes) {
+                let root = self.root(map).0;
+                if layouts[root].has_border() && seen.insert(root) {
+                    borders.push((root, self.drafts[root].border_value));
                 }
-                _ => Vec::new(),
-            };
+            }
             // One value a channel is read as one row of blocks.
             let bordered = |other: &Other| matches!(other, Other::ChannelsOf(map) if layouts[*map].has_border());
             if planned.epilogue.iter().any(|(_, other)| bordered(other)) {
@@ -453,9 +481,16 @@ impl Compiler<'_> {
             let input = planned.input.map(|map| layouts[map]);
             let work = match (planned.plan, input) {
                 (Plan::Ready(work), _) => work,
-                (Plan::Conv { window, weights, bias, range }, Some(input)) => {
-                    let filled = planned.input.and_then(|map| self.drafts[map].filled.as_deref());
-                    Work::Conv(Box::new(Conv::new(self.kernels, input, filled, window, &weights, &bias).within(range)))
+                (Plan::Conv { window, weights, bias, codes, range }, Some(input)) => {
+                    let from = &self.drafts[planned.input?];
+                    let filled = from.filled.as_deref();
+                    let conv = match from.codes {
+                        Some((_, quantization)) => {
+                            Conv::of_codes(self.kernels, input, filled, window, &codes?, &bias, quantization)?
+                        }
+                        None => Conv::new(self.kernels, input, filled, window, &weights, &bias),
+                    };
+                    Work::Conv(Box::new(conv.within(range)))
                 }
                 (Plan::Depthwise { window, weights, bias, range }, Some(input)) => Work::Depthwise(Box::new(
                     Depthwise::new(self.kernels, input, window, &weights, &bias).within(range),
@@ -469,6 +504,7 @@ impl Compiler<'_> {
                 work,
                 input: planned.input,
                 output: planned.output,
+                codes: planned.codes,
                 epilogue: planned.epilogue,
                 borders,
             });
@@ -478,52 +514,11 @@ impl Compiler<'_> {
             .enumerate()
             .map(|(map, layout)| {
                 let (root, block) = self.root(map);
-                Map { layout: *layout, start: starts[root] + block * layout.plane() }
+                let codes = self.drafts[map].codes.map(|(_, codes)| codes);
+                let skipped = block * layout.plane() / if codes.is_some() { 4 } else { 1 };
+                Map { layout: *layout, start: starts[root] + skipped, codes }
             })
             .collect();
         Some(Program { steps, maps, memory })
-    }
-
-    /// Where each map begins, so that maps that are needed at the same time do not overlap, and the floats in all: the
-    /// largest first, each at the lowest place that is free while it is needed.
-    fn arrange(&self, layouts: &[Layout]) -> (Vec<usize>, usize) {
-        let mut needed: HashMap<MapId, (usize, usize)> = HashMap::new();
-        for (index, step) in self.steps.iter().enumerate() {
-            let others = step.epilogue.iter().filter_map(|(_, other)| match other {
-                Other::Map(map) | Other::ChannelsOf(map) => Some(*map),
-                _ => None,
-            });
-            for map in step.input.into_iter().chain(step.output).chain(others) {
-                let entry = needed.entry(self.root(map).0).or_insert((index, index));
-                entry.1 = index;
-            }
-        }
-        let mut order: Vec<MapId> = needed.keys().copied().collect();
-        order.sort_by_key(|&map| (std::cmp::Reverse(layouts[map].len()), map));
-        let mut starts = vec![0; layouts.len()];
-        let mut placed: Vec<MapId> = Vec::new();
-        let mut memory = 0;
-        for map in order {
-            // Whole cache lines.
-            let len = layouts[map].len().next_multiple_of(16);
-            let (from, to) = needed[&map];
-            let mut taken: Vec<(usize, usize)> = placed
-                .iter()
-                .filter(|other| needed[other].0 <= to && from <= needed[other].1)
-                .map(|other| (starts[*other], starts[*other] + layouts[*other].len().next_multiple_of(16)))
-                .collect();
-            taken.sort_unstable();
-            let mut start = 0;
-            for (begin, end) in taken {
-                if start + len <= begin {
-                    break;
-                }
-                start = start.max(end);
-            }
-            starts[map] = start;
-            memory = memory.max(start + len);
-            placed.push(map);
-        }
-        (starts, memory)
     }
 }

@@ -3,8 +3,11 @@
 //! tract loads, checks, shapes and simplifies the graph. Of the simplified graph, what consists of convolutions, matrix products with stored matrices, pools, resizes, element-wise operations, concatenations and the like
 //! becomes one operator of our own; everything else stays tract's. Inside of a region maps stay in blocks from entry to exit.
 
+mod arrange;
+mod codes;
 mod compile;
 mod form;
+mod product;
 mod program;
 mod recognise;
 mod resize;
@@ -86,7 +89,9 @@ impl Op for RegionOp {
     }
 
     fn info(&self) -> TractResult<Vec<String>> {
-        Ok(vec![format!("{} steps, {} floats of memory", self.program.steps.len(), self.program.memory)])
+        let Program { steps, memory, .. } = &*self.program;
+        let of_codes = self.program.convolutions_of_codes();
+        Ok(vec![format!("{} steps, {of_codes} convolutions of codes, {memory} floats of memory", steps.len())])
     }
 
     fn validation(&self) -> Validation {

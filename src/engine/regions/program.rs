@@ -2,7 +2,11 @@
 
 use super::form::Form;
 use crate::kernels::isa::isa;
-use crate::kernels::nchwc::{Buffer, Conv, Depthwise, Elementwise, Epilogue, Kernels, Layout, MaxPool, Operand, Team};
+use crate::kernels::nchwc::{
+    Buffer, Conv, Depthwise, Elementwise, Epilogue, Kernels, Layout, Maps, MaxPool, Operand, Quantization, Source,
+    Team, bytes, bytes_mut, encode,
+};
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +20,16 @@ pub struct Map {
     pub layout: Layout,
     /// First float in the memory of the program.
     pub start: usize,
+    /// Whether its pixels are codes of one byte, and which.
+    pub codes: Option<Quantization>,
+}
+
+impl Map {
+    /// What it takes of the memory of the program.
+    pub fn place(&self) -> Range<usize> {
+        let len = if self.codes.is_some() { self.layout.len() / 4 } else { self.layout.len() };
+        self.start..self.start + len
+    }
 }
 
 /// What a step does before its epilogue.
@@ -38,6 +52,8 @@ pub enum Work {
     Spread { rows: usize, columns: usize, channels: usize },
     /// Channels as they are, from this one on, to begin at that one.
     Copy { from: usize, to: usize },
+    /// The codes of a map.
+    Encode,
     /// Writes the output of this number.
     Export(usize, Form),
 }
@@ -51,8 +67,10 @@ pub struct Step {
     pub work: Work,
     /// The map that it reads; none for imports.
     pub input: Option<MapId>,
-    /// The map that it writes; none for exports.
+    /// The map that it writes; none for exports, and where only codes are wanted.
     pub output: Option<MapId>,
+    /// The map for the codes of what it computes.
+    pub codes: Option<MapId>,
     pub epilogue: Vec<(Elementwise, Other)>,
     /// Maps whose border gets this value first, because the memory held something else before.
     pub borders: Vec<(MapId, f32)>,
@@ -93,12 +111,21 @@ impl Step {
             Work::Resample { .. } => "resize",
             Work::Spread { .. } => "transposed convolution",
             Work::Copy { .. } => "elementwise",
+            Work::Encode => "to codes",
             Work::Export(..) => "from blocks",
         }
     }
 }
 
 impl Program {
+    /// Convolutions whose activations are codes of one byte.
+    pub fn convolutions_of_codes(&self) -> usize {
+        let of_codes = |step: &&Step| {
+            matches!(step.work, Work::Conv(_)) && step.input.is_some_and(|map| self.maps[map].codes.is_some())
+        };
+        self.steps.iter().filter(of_codes).count()
+    }
+
     /// Computes `outputs` from `inputs`; `time` is told what each step took.
     pub fn run(
         &self,
@@ -113,19 +140,23 @@ impl Program {
         for step in &self.steps {
             let start = Instant::now();
             for (map, value) in &step.borders {
-                let Map { layout, start } = &self.maps[*map];
-                layout.fill_border(&mut memory[*start..], *value);
+                let map = &self.maps[*map];
+                let pixels = &mut memory[map.place()];
+                match map.codes {
+                    Some(codes) => map.layout.fill_border(bytes_mut(pixels), codes.zero_point),
+                    None => map.layout.fill_border(pixels, *value),
+                }
             }
             match (&step.work, step.input, step.output) {
                 (Work::Import(number, form), _, Some(to)) => {
-                    let Map { layout, start } = &self.maps[to];
-                    form.import(inputs[*number], &mut memory[*start..*start + layout.len()], layout, team);
+                    let map = &self.maps[to];
+                    form.import(inputs[*number], &mut memory[map.place()], &map.layout, team);
                 }
                 (Work::Export(number, form), Some(from), _) => {
-                    let Map { layout, start } = &self.maps[from];
-                    form.export(&memory[*start..*start + layout.len()], layout, outputs[*number], team);
+                    let map = &self.maps[from];
+                    form.export(&memory[map.place()], &map.layout, outputs[*number], team);
                 }
-                (_, Some(from), Some(to)) => self.step(kernels, step, &mut memory, from, to, team),
+                (_, Some(from), _) => self.step(kernels, step, &mut memory, from, team),
                 _ => (),
             }
             time(step.name(), start.elapsed());
@@ -133,22 +164,36 @@ impl Program {
         IDLE.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
     }
 
-    fn step(&self, kernels: &Kernels, step: &Step, memory: &mut [f32], from: MapId, to: MapId, team: &Team) {
-        let target = &self.maps[to];
-        let (before, rest) = memory.split_at_mut(target.start);
-        let (output, after) = rest.split_at_mut(target.layout.len());
+    fn step(&self, kernels: &Kernels, step: &Step, memory: &mut [f32], from: MapId, team: &Team) {
+        // The memory in pieces: what the step writes, one or two of them, and what is between, which it may read.
+        let mut written: Vec<(usize, &mut [f32])> = Vec::with_capacity(2);
+        let mut between: Vec<(usize, &[f32])> = Vec::with_capacity(3);
+        let mut targets: Vec<MapId> = step.output.into_iter().chain(step.codes).collect();
+        targets.sort_by_key(|map| self.maps[*map].start);
+        let (mut rest, mut begin) = (memory, 0);
+        for target in targets {
+            let place = self.maps[target].place();
+            let (before, behind) = std::mem::take(&mut rest).split_at_mut(place.start - begin);
+            let (map, after) = behind.split_at_mut(place.len());
+            between.push((begin, before));
+            written.push((target, map));
+            (rest, begin) = (after, place.end);
+        }
+        between.push((begin, rest));
         // The plan keeps what a step reads clear of what it writes.
         let read = |map: MapId| -> (&[f32], &Layout) {
-            let Map { layout, start } = &self.maps[map];
-            let end = start + layout.len();
-            match end <= target.start {
-                true => (&before[*start..end], layout),
-                false => {
-                    let skip = target.start + target.layout.len();
-                    (&after[start - skip..end - skip], layout)
-                }
-            }
+            let Range { start, end } = self.maps[map].place();
+            let (begin, piece) = between.iter().rev().find(|(begin, _)| *begin <= start).unwrap_or(&between[0]);
+            (&piece[start - begin..end - begin], &self.maps[map].layout)
         };
+        let mut output = Maps::default();
+        for (map, pixels) in written {
+            let Map { layout, codes, .. } = &self.maps[map];
+            match codes {
+                Some(codes) => output.codes = Some((bytes_mut(pixels), *layout, *codes)),
+                None => output.floats = Some((pixels, *layout)),
+            }
+        }
         let epilogue: Vec<Epilogue> = step
             .epilogue
             .iter()
@@ -165,10 +210,24 @@ impl Program {
                 },
             })
             .collect();
-        let ((input, source), layout) = (read(from), &target.layout);
+        let (input, source) = read(from);
+        let input_codes = self.maps[from].codes.map(|_| Source::Codes(bytes(input)));
+        match (&step.work, output.codes.take()) {
+            (Work::Conv(conv), codes) => {
+                let input = input_codes.unwrap_or(Source::Floats(input));
+                return conv.run(kernels, input, Maps { codes, ..output }, &epilogue, team);
+            }
+            (Work::Depthwise(conv), codes) => {
+                return conv.run(kernels, input, Maps { codes, ..output }, &epilogue, team);
+            }
+            (Work::Encode, Some((codes, layout, quantization))) => {
+                return encode(kernels, (source, input), (&layout, codes), quantization, team);
+            }
+            _ => (),
+        }
+        let Some((output, layout)) = output.floats else { return };
+        let layout = &layout;
         match &step.work {
-            Work::Conv(conv) => return conv.run(kernels, input, output, layout, &epilogue, team),
-            Work::Depthwise(conv) => return conv.run(kernels, input, output, layout, &epilogue, team),
             Work::MaxPool(pool) => pool.run(kernels, input, output, layout, team),
             Work::Total => {
                 for block in 0..source.blocks() {
@@ -191,7 +250,7 @@ impl Program {
                 });
             }
             Work::Copy { from, to } => copy_lanes(input, source, output, layout, (*from, *to)),
-            Work::Import(..) | Work::Export(..) => (),
+            _ => (),
         }
         apply_all(kernels, &epilogue, output, layout);
     }

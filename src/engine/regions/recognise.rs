@@ -2,7 +2,8 @@
 
 use super::form::Form;
 use super::program::Mix;
-use crate::kernels::nchwc::{Elementwise, Window};
+use crate::engine::fake_quantize::FakeQuantize;
+use crate::kernels::nchwc::{Codes, Elementwise, Quantization, Window};
 use std::collections::HashMap;
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::array::{Slice, TypedConcat};
@@ -23,6 +24,8 @@ pub enum Kind {
         window: Window,
         weights: Vec<f32>,
         bias: Vec<f32>,
+        /// The weights again, if they have 8 bits and the input does.
+        codes: Option<Codes>,
     },
     Depthwise {
         window: Window,
@@ -43,6 +46,8 @@ pub enum Kind {
     },
     /// Operations one after the other, with one stored value a channel where they are binary.
     Each(Vec<(Elementwise, Vec<f32>)>),
+    /// To codes of one byte and back.
+    FakeQuantize(Quantization),
     /// A binary operation of two maps.
     Both(Elementwise),
     /// The same; the second map has a single pixel, which goes with all of the first.
@@ -136,7 +141,7 @@ impl Look<'_> {
     }
 
     /// The stored f32 values of an input.
-    fn stored(&self, input: usize) -> TractResult<Option<Vec<f32>>> {
+    pub(super) fn stored(&self, input: usize) -> TractResult<Option<Vec<f32>>> {
         let Some(tensor) = self.fact(input)?.konst.as_ref().filter(|t| t.datum_type() == f32::datum_type()) else {
             return Ok(None);
         };
@@ -145,7 +150,7 @@ impl Look<'_> {
     }
 
     /// The concrete shape of an input of f32.
-    fn shape_of(&self, input: usize) -> TractResult<Option<&[usize]>> {
+    pub(super) fn shape_of(&self, input: usize) -> TractResult<Option<&[usize]>> {
         let fact = self.fact(input)?;
         Ok(if fact.datum_type == f32::datum_type() { fact.shape.as_concrete() } else { None })
     }
@@ -234,79 +239,17 @@ impl Look<'_> {
             return Ok(None);
         }
         let kind = match op.group {
-            1 => Kind::Conv { window, weights, bias },
+            1 => Kind::Conv { window, codes: self.codes(0, &weights, outputs), weights, bias },
             n if n == inputs && n == outputs => Kind::Depthwise { window, weights, bias },
             _ => return Ok(None),
         };
         self.found(kind, vec![(self.node.inputs[0], input)], output)
     }
 
-    /// A matrix product with a stored matrix, which is a convolution with a window of one pixel.
-    fn product(&self, op: &EinSum) -> TractResult<Option<Recognised>> {
-        if op.q_params.is_some() || self.node.inputs.len() != 2 {
-            return Ok(None);
-        }
-        let Some(weight_slot) = (0..2).find(|&i| self.fact(i).is_ok_and(|f| f.konst.is_some())) else {
-            return Ok(None);
-        };
-        let data_slot = 1 - weight_slot;
-        let Some(data) = self.shape_of(data_slot)?.map(<[usize]>::to_vec) else { return Ok(None) };
-        let Some(weight_shape) = self.shape_of(weight_slot)?.map(<[usize]>::to_vec) else { return Ok(None) };
-        let (mut inner, mut outer) = (None, None);
-        // Where each axis of the data stands in the output.
-        let mut goes = vec![None; data.len()];
-        for axis in op.axes.iter_all_axes() {
-            let (d, w, o) = (&axis.inputs[data_slot], &axis.inputs[weight_slot], &axis.outputs[0]);
-            match (d.as_slice(), w.as_slice(), o.as_slice()) {
-                ([d], [w], []) if inner.is_none() => inner = Some((*d, *w)),
-                ([], [w], [o]) if outer.is_none() => outer = Some((*w, *o)),
-                ([d], [], [o]) => goes[*d] = Some(*o),
-                ([d], [], []) if data[*d] == 1 => (),
-                ([], [w], []) if weight_shape[*w] == 1 => (),
-                ([], [], [_]) => (),
-                _ => return Ok(None),
-            }
-        }
-        let (Some((channels, inner)), Some((outer, out_channels))) = (inner, outer) else { return Ok(None) };
-        let input = match self.form(data_slot) {
-            Some(known) if known.channels != channels => return Ok(None),
-            Some(known) => known.clone(),
-            None => match Form::around(&data, channels) {
-                Some(form) => form,
-                None => return Ok(None),
-            },
-        };
-        let mut output = Form {
-            shape: self.shape.to_vec(),
-            channels: out_channels,
-            rows: None,
-            columns: None,
-            merged: input.merged,
-        };
-        for (to, from) in [(&mut output.rows, input.rows), (&mut output.columns, input.columns)] {
-            let Some(axis) = from else { continue };
-            match goes[axis] {
-                Some(place) => *to = Some(place),
-                None if data[axis] == 1 => (),
-                None => return Ok(None),
-            }
-        }
-        if output.sides()[1..] != input.sides()[1..] || output.len() != output.sides().iter().product::<usize>() {
-            return Ok(None);
-        }
-        let Some(stored) = self.stored(weight_slot)? else { return Ok(None) };
-        let stride = |axis: usize| weight_shape[axis + 1..].iter().product::<usize>();
-        let (inputs, outputs) = (weight_shape[inner], weight_shape[outer]);
-        if inputs != input.sides()[0] || outputs != output.sides()[0] {
-            return Ok(None);
-        }
-        let (per_output, per_input) = (stride(outer), stride(inner));
-        let mut weights = Vec::with_capacity(inputs * outputs);
-        for output in 0..outputs {
-            weights.extend((0..inputs).map(|input| stored[output * per_output + input * per_input]));
-        }
-        let kind = Kind::Conv { window: Window::POINT, weights, bias: vec![0.0; outputs] };
-        self.found(kind, vec![(self.node.inputs[data_slot], input)], output)
+    /// The codes of weights, if an input has been rounded to codes too.
+    pub(super) fn codes(&self, input: usize, weights: &[f32], outputs: usize) -> Option<Codes> {
+        let made = self.model.node(self.node.inputs[input].node).op_as::<ElementWiseOp>();
+        made.filter(|op| op.0.is::<FakeQuantize>()).and_then(|_| Codes::of(weights, outputs))
     }
 
     fn deconv(&self, op: &Deconv) -> TractResult<Option<Recognised>> {
@@ -372,6 +315,11 @@ impl Look<'_> {
 
     fn unary(&self, op: &ElementWiseOp) -> TractResult<Option<Recognised>> {
         let Some(input) = self.form(0).filter(|_| op.1.is_none()) else { return Ok(None) };
+        let inputs = vec![(self.node.inputs[0], input.clone())];
+        if let Some(FakeQuantize { scale, zero_point }) = op.0.downcast_ref() {
+            let quantization = Quantization { scale: *scale, zero_point: *zero_point };
+            return self.found(Kind::FakeQuantize(quantization), inputs, input.clone());
+        }
         let kind = match op.0.name().as_str() {
             "Sigmoid" => Elementwise::Sigmoid,
             "Silu" => Elementwise::Silu,
@@ -384,7 +332,7 @@ impl Look<'_> {
             },
             _ => return Ok(None),
         };
-        self.found(Kind::Each(vec![(kind, Vec::new())]), vec![(self.node.inputs[0], input.clone())], input.clone())
+        self.found(Kind::Each(vec![(kind, Vec::new())]), inputs, input.clone())
     }
 
     fn binary(&self, op: &TypedBinOp) -> TractResult<Option<Recognised>> {

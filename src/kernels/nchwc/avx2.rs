@@ -1,5 +1,6 @@
 //! x86-64 with AVX2 and FMA: 8 lanes.
 
+use super::int8::Dot;
 use super::simd::Simd;
 use std::arch::x86_64::*;
 
@@ -61,4 +62,85 @@ impl Simd for Avx2 {
     }
 }
 
-super::tiles::instantiate!("avx2,fma", Avx2, [12, 6, 4]);
+/// What both kinds of [`Dot`] on 8 lanes have in common.
+macro_rules! eight_sums {
+    () => {
+        type Simd = Avx2;
+        type Sums = __m256i;
+        const SHIFT: i32 = 0;
+        #[inline(always)]
+        unsafe fn sums(from: *const i32) -> __m256i {
+            unsafe { _mm256_loadu_si256(from.cast()) }
+        }
+        #[inline(always)]
+        unsafe fn floats(sums: __m256i) -> __m256 {
+            unsafe { _mm256_cvtepi32_ps(sums) }
+        }
+        #[inline(always)]
+        unsafe fn pack(values: __m256, to: *mut u8) {
+            unsafe {
+                let whole = _mm256_cvtps_epi32(values);
+                let words = _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256::<1>(whole));
+                _mm_storel_epi64(to.cast(), _mm_packus_epi16(words, words));
+            }
+        }
+    };
+}
+
+/// In words of 16 bits, two to a lane, even channels and odd ones apart: `vpmaddubsw` on bytes would saturate.
+pub(super) struct Words;
+
+impl Dot for Words {
+    eight_sums!();
+    type Weights = [__m256i; 2];
+    type Codes = [__m256i; 2];
+    #[inline(always)]
+    unsafe fn weights(from: *const i8) -> [__m256i; 2] {
+        unsafe {
+            let all = _mm256_loadu_si256(from.cast());
+            [_mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(all)), _mm256_srai_epi16::<8>(all)]
+        }
+    }
+    #[inline(always)]
+    unsafe fn codes(from: *const u8) -> [__m256i; 2] {
+        unsafe {
+            let all = _mm256_set1_epi32(from.cast::<i32>().read_unaligned());
+            [_mm256_and_si256(all, _mm256_set1_epi16(0xff)), _mm256_srli_epi16::<8>(all)]
+        }
+    }
+    #[inline(always)]
+    unsafe fn dot(sums: __m256i, weights: [__m256i; 2], codes: [__m256i; 2]) -> __m256i {
+        unsafe {
+            let even = _mm256_madd_epi16(weights[0], codes[0]);
+            let odd = _mm256_madd_epi16(weights[1], codes[1]);
+            _mm256_add_epi32(_mm256_add_epi32(sums, even), odd)
+        }
+    }
+}
+
+/// `vpdpbusd` on 8 lanes: processors without AVX-512 that have AVX-VNNI (Alder Lake and later, its small cores too).
+pub(super) struct Vnni;
+
+impl Dot for Vnni {
+    eight_sums!();
+    type Weights = __m256i;
+    type Codes = __m256i;
+    #[inline(always)]
+    unsafe fn weights(from: *const i8) -> __m256i {
+        unsafe { _mm256_loadu_si256(from.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn codes(from: *const u8) -> __m256i {
+        unsafe { _mm256_set1_epi32(from.cast::<i32>().read_unaligned()) }
+    }
+    #[inline(always)]
+    unsafe fn dot(sums: __m256i, weights: __m256i, codes: __m256i) -> __m256i {
+        unsafe { _mm256_dpbusd_avx_epi32(sums, codes, weights) }
+    }
+}
+
+super::tiles::instantiate!("avx2,fma", Avx2, [12, 6, 4], || {
+    Some(if is_x86_feature_detected!("avxvnni") { &VNNI } else { &WORDS })
+});
+super::int8::quantized!(WORDS, "avx2,fma", super::Words, [8, 4, 2]);
+super::int8::quantized!(VNNI, "avx2,fma,avxvnni", super::Vnni, [12, 6, 4]);

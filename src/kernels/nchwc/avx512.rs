@@ -1,5 +1,6 @@
 //! x86-64 with AVX-512 F: 16 lanes.
 
+use super::int8::Dot;
 use super::simd::Simd;
 use std::arch::x86_64::*;
 
@@ -61,4 +62,42 @@ impl Simd for Avx512 {
     }
 }
 
-super::tiles::instantiate!("avx512f", Avx512, [12, 12, 8]);
+/// `vpdpbusd`: unsigned times signed, four to a lane.
+pub(super) struct Vnni;
+
+impl Dot for Vnni {
+    type Simd = Avx512;
+    type Sums = __m512i;
+    type Weights = __m512i;
+    type Codes = __m512i;
+    const SHIFT: i32 = 0;
+    #[inline(always)]
+    unsafe fn sums(from: *const i32) -> __m512i {
+        unsafe { _mm512_loadu_si512(from.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn weights(from: *const i8) -> __m512i {
+        unsafe { _mm512_loadu_si512(from.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn codes(from: *const u8) -> __m512i {
+        unsafe { _mm512_set1_epi32(from.cast::<i32>().read_unaligned()) }
+    }
+    #[inline(always)]
+    unsafe fn dot(sums: __m512i, weights: __m512i, codes: __m512i) -> __m512i {
+        unsafe { _mm512_dpbusd_epi32(sums, codes, weights) }
+    }
+    #[inline(always)]
+    unsafe fn floats(sums: __m512i) -> __m512 {
+        unsafe { _mm512_cvtepi32_ps(sums) }
+    }
+    #[inline(always)]
+    unsafe fn pack(values: __m512, to: *mut u8) {
+        unsafe { _mm_storeu_si128(to.cast(), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(values))) }
+    }
+}
+
+super::tiles::instantiate!("avx512f", Avx512, [12, 12, 8], || {
+    is_x86_feature_detected!("avx512vnni").then_some(&VNNI)
+});
+super::int8::quantized!(VNNI, "avx512f,avx512vnni", super::Vnni, [12, 12, 8]);

@@ -19,6 +19,18 @@ impl Buffer {
     }
 }
 
+/// Floats as the bytes that they take: where maps of codes lie in memory that is planned in floats.
+pub fn bytes(floats: &[f32]) -> &[u8] {
+    // SAFETY: the same memory; a byte has no alignment and takes any value.
+    unsafe { std::slice::from_raw_parts(floats.as_ptr().cast(), size_of_val(floats)) }
+}
+
+/// As [`bytes`], to write them.
+pub fn bytes_mut(floats: &mut [f32]) -> &mut [u8] {
+    // SAFETY: as above; any four bytes are a float.
+    unsafe { std::slice::from_raw_parts_mut(floats.as_mut_ptr().cast(), size_of_val(floats)) }
+}
+
 impl From<&[f32]> for Buffer {
     fn from(values: &[f32]) -> Self {
         let mut buffer = Buffer::zeros(values.len());
@@ -53,7 +65,8 @@ impl std::fmt::Debug for Buffer {
     }
 }
 
-/// How a feature map of one picture lies in a slice: `[block][row][column][lane]`, with a border around each block's pixels.
+/// How a feature map of one picture lies in a slice, of floats or of codes: `[block][row][column][lane]`, with a border around
+/// each block's pixels. Lengths are in elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Layout {
     /// Channels; the last block may have fewer than the others.
@@ -85,17 +98,17 @@ impl Layout {
         self.channels.div_ceil(self.lanes)
     }
 
-    /// Floats from one row to the next.
+    /// Elements from one row to the next.
     pub fn row(&self) -> usize {
         (self.left + self.width + self.right) * self.lanes
     }
 
-    /// Floats from one block to the next.
+    /// Elements from one block to the next.
     pub fn plane(&self) -> usize {
         (self.top + self.height + self.bottom) * self.row()
     }
 
-    /// Floats in all.
+    /// Elements in all.
     pub fn len(&self) -> usize {
         self.blocks() * self.plane()
     }
@@ -144,7 +157,7 @@ impl Layout {
     }
 
     /// Fills the border with `value`.
-    pub fn fill_border(&self, map: &mut [f32], value: f32) {
+    pub fn fill_border<T: Copy>(&self, map: &mut [T], value: T) {
         if !self.has_border() || self.plane() == 0 {
             return;
         }

@@ -1,8 +1,9 @@
 //! Whole convolutions out of tiles: which part of the output is computed when.
 
-use super::lines::{Epilogue, LINE, Line, Lines, Operand, Shared, Window, in_parts, share};
+use super::int8::{Codes, QUAD, Quantization, QuantizedKernels, QuantizedTile};
+use super::lines::{Epilogue, LINE, Line, Lines, Maps, Operand, Sink, Window, in_parts, share};
 use super::tiles::{MAX_BLOCKS, MAX_PIXELS, Tap, Tile, TileFn};
-use super::{Buffer, Kernels, Layout, Team};
+use super::{Buffer, Kernels, Layout, Team, bytes, bytes_mut};
 use std::ops::Range;
 
 /// Input that is looked at again for every group of output channels should stay in this part of a core's cache (bytes).
@@ -13,13 +14,12 @@ const LARGE_INPUT_BYTES: usize = 1 << 20;
 const OPEN: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);
 
 impl Kernels {
-    /// Applies `epilogue` to a line of one block.
+    /// Applies `epilogue` to a line of one block, which has been computed at `values`.
     ///
     /// # Safety
-    /// `line` lies inside of `output`, and nothing else accesses it meanwhile.
-    unsafe fn finish(&self, epilogue: &[Epilogue], lines: &Lines, block: usize, line: &Line, output: Shared) {
+    /// The line lies there, and nothing else accesses it meanwhile.
+    unsafe fn finish(&self, epilogue: &[Epilogue], lines: &Lines, block: usize, line: &Line, values: *mut f32) {
         let count = line.pixels * self.lanes;
-        let values = output.at(lines.output.at(block, line.row, line.column));
         for Epilogue { op, operand } in epilogue {
             match operand {
                 // SAFETY: the caller's; unary operations read no second value.
@@ -50,34 +50,12 @@ impl Kernels {
             _ => 0,
         }
     }
+}
 
-    /// Runs tiles along a line: `tile` is what all of them share, `input` and `output` where the line begins.
-    ///
-    /// # Safety
-    /// The line lies inside of both, windows included.
-    unsafe fn along(
-        &self,
-        blocks: usize,
-        of: &[TileFn],
-        tile: &Tile,
-        line: &Line,
-        input: *const f32,
-        output: *mut f32,
-    ) {
-        let tiles = line.pixels.div_ceil(self.pixels[blocks - 1].min(of.len()));
-        for index in 0..tiles {
-            let part = share(line.pixels, index, tiles);
-            // SAFETY: the caller's; parts of a line are no longer than the longest tile.
-            unsafe {
-                let tile = Tile {
-                    input: input.add(part.start * tile.step),
-                    output: output.add(part.start * self.lanes),
-                    ..*tile
-                };
-                of[part.len() - 1](&tile)
-            }
-        }
-    }
+/// A line in parts of nearly the same length, of which none is longer than `widest`.
+fn parts(pixels: usize, widest: usize) -> impl Iterator<Item = Range<usize>> {
+    let count = pixels.div_ceil(widest.min(MAX_PIXELS));
+    (0..count).map(move |index| share(pixels, index, count))
 }
 
 /// Output blocks in twos, the last three together if there is an odd number: one alone makes less of each input value.
@@ -91,6 +69,41 @@ fn groups(blocks: usize) -> Vec<Range<usize>> {
     groups
 }
 
+/// What a convolution reads.
+#[derive(Clone, Copy, Debug)]
+pub enum Source<'a> {
+    /// Numbers as they are.
+    Floats(&'a [f32]),
+    /// One byte each, as the convolution was told at [`Conv::of_codes`].
+    Codes(&'a [u8]),
+}
+
+impl Source<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Source::Floats(map) => map.len(),
+            Source::Codes(map) => map.len(),
+        }
+    }
+}
+
+/// Weights in the order of the kernels.
+#[derive(Debug)]
+enum Weights {
+    /// Per group, tap, input channel and block: a weight for each of the block's channels.
+    Floats(Buffer),
+    /// For inputs in codes.
+    Codes {
+        kernels: &'static QuantizedKernels,
+        /// Per group, tap, quad of input channels and block: four weights for each of the block's channels.
+        weights: Buffer,
+        /// For each output channel: what its sums begin with, because the code of 0 is not 0.
+        start: Vec<i32>,
+        /// What they are multiplied with.
+        scale: Buffer,
+    },
+}
+
 /// A dense convolution with its weights in the order of the kernels.
 #[derive(Debug)]
 pub struct Conv {
@@ -101,11 +114,52 @@ pub struct Conv {
     taps: Vec<Tap>,
     /// Output blocks that are computed together.
     groups: Vec<Range<usize>>,
-    /// Per group, tap, input channel and block: a weight for each of the block's channels.
-    weights: Buffer,
+    weights: Weights,
     bias: Buffer,
     /// The range that results are cut to.
     range: (f32, f32),
+}
+
+/// In which order a dense convolution reads its input: for each block, the places of the window, each with all of the block's
+/// channels.
+struct Order {
+    /// Tap channels are in units of `unit`.
+    taps: Vec<Tap>,
+    /// For each value that is read, its place in a row of weights; none where there is no such channel.
+    places: Vec<Option<usize>>,
+}
+
+impl Order {
+    fn new(input: &Layout, filled: Option<&[usize]>, window: &Window, unit: usize) -> Self {
+        let in_block = |block: usize| match filled {
+            Some(filled) => filled[block].min(input.lanes),
+            None => (input.channels - block * input.lanes).min(input.lanes),
+        };
+        let offsets = window.offsets(input);
+        let (mut taps, mut places): (Vec<Tap>, _) = (Vec::new(), Vec::new());
+        let mut first = 0;
+        for block in 0..input.blocks() {
+            let channels = in_block(block);
+            let units = channels.div_ceil(unit);
+            for (place, offset) in offsets.iter().enumerate() {
+                let offset = block * input.plane() + offset;
+                let exists = |at: usize| (at < channels).then(|| (first + at) * offsets.len() + place);
+                places.extend((0..units * unit).map(exists));
+                match taps.last_mut() {
+                    // Pixels side by side are read in one go.
+                    Some(last) if last.offset + last.channels * unit == offset => last.channels += units,
+                    _ => taps.push(Tap { offset, channels: units }),
+                }
+            }
+            first += channels;
+        }
+        Order { taps, places }
+    }
+
+    /// Values that an output has weights for.
+    fn terms(&self) -> usize {
+        self.places.iter().flatten().count()
+    }
 }
 
 impl Conv {
@@ -120,53 +174,66 @@ impl Conv {
         weights: &[f32],
         bias: &[f32],
     ) -> Self {
-        let in_block = |block: usize| match filled {
-            Some(filled) => filled[block].min(input.lanes),
-            None => (input.channels - block * input.lanes).min(input.lanes),
-        };
-        let inputs = (0..input.blocks()).map(in_block).sum::<usize>();
-        let (lanes, outputs) = (kernels.lanes, bias.len());
-        assert!(outputs > 0 && inputs > 0, "{outputs} x {inputs} channels");
-        let places = window.offsets(&input);
-        assert_eq!(
-            weights.len(),
-            outputs * inputs * places.len(),
-            "weights of {outputs} x {inputs} x {:?}",
-            window.kernel
-        );
-        // What is read in turn: for each block of the input, the places of the window, each with all of the block's channels.
-        let mut order = Vec::with_capacity(inputs * places.len());
-        let mut taps: Vec<Tap> = Vec::with_capacity(input.blocks() * places.len());
-        let mut first = 0;
-        for block in 0..input.blocks() {
-            let channels = in_block(block);
-            for (place, offset) in places.iter().enumerate() {
-                let offset = block * input.plane() + offset;
-                order.extend((first..first + channels).map(|channel| channel * places.len() + place));
-                match taps.last_mut() {
-                    // Pixels side by side are read in one go.
-                    Some(last) if last.offset + last.channels == offset => last.channels += channels,
-                    _ => taps.push(Tap { offset, channels }),
-                }
-            }
-            first += channels;
-        }
-        let blocks = outputs.div_ceil(lanes);
-        let groups = groups(blocks);
-        let mut packed = Buffer::zeros(blocks * lanes * order.len());
+        let order = Order::new(&input, filled, &window, 1);
+        let (lanes, outputs, terms) = (kernels.lanes, bias.len(), order.terms());
+        assert!(outputs > 0 && terms > 0, "{outputs} x {terms} weights");
+        assert_eq!(weights.len(), outputs * terms, "weights of {outputs} x {terms}, {:?}", window.kernel);
+        let groups = groups(outputs.div_ceil(lanes));
+        let mut packed = Buffer::zeros(outputs.next_multiple_of(lanes) * terms);
         let mut rest = &mut packed[..];
         for group in &groups {
             let side = group.len() * lanes;
-            let (part, behind) = rest.split_at_mut(side * order.len());
+            let (part, behind) = rest.split_at_mut(side * terms);
             rest = behind;
             for (at, output) in (group.start * lanes..outputs.min(group.end * lanes)).enumerate() {
-                let row = &weights[output * order.len()..(output + 1) * order.len()];
-                part[at..].iter_mut().step_by(side).zip(&order).for_each(|(to, place)| *to = row[*place]);
+                let row = &weights[output * terms..(output + 1) * terms];
+                let places = order.places.iter().flatten();
+                part[at..].iter_mut().step_by(side).zip(places).for_each(|(to, place)| *to = row[*place]);
             }
         }
-        let mut padded = Buffer::zeros(blocks * lanes);
-        padded[..outputs].copy_from_slice(bias);
-        Conv { window, input, lanes, outputs, taps, groups, weights: packed, bias: padded, range: OPEN }
+        let bias = in_blocks(bias, lanes);
+        let weights = Weights::Floats(packed);
+        Conv { window, input, lanes, outputs, taps: order.taps, groups, weights, bias, range: OPEN }
+    }
+
+    /// As [`Conv::new`], of an input in codes; `None` if the kernels have no such convolutions.
+    pub fn of_codes(
+        kernels: &Kernels,
+        input: Layout,
+        filled: Option<&[usize]>,
+        window: Window,
+        codes: &Codes,
+        bias: &[f32],
+        quantization: Quantization,
+    ) -> Option<Self> {
+        let quantized = kernels.quantized()?;
+        let order = Order::new(&input, filled, &window, QUAD);
+        let (lanes, outputs, terms) = (kernels.lanes, bias.len(), order.terms());
+        assert!(outputs > 0 && terms > 0 && input.lanes == lanes, "{outputs} x {terms} weights, {input:?}");
+        assert_eq!(codes.weights.len(), outputs * terms, "weights of {outputs} x {terms}, {:?}", window.kernel);
+        let groups = groups(outputs.div_ceil(lanes));
+        let mut scale = Buffer::zeros(outputs.next_multiple_of(lanes));
+        let mut start = vec![0i32; scale.len()];
+        let mut packed = Buffer::zeros((scale.len() * order.places.len()).div_ceil(4));
+        let mut rest = bytes_mut(&mut packed);
+        let shift = quantized.shift - i32::from(quantization.zero_point);
+        for group in &groups {
+            let side = group.len() * lanes * QUAD;
+            let (part, behind) = rest.split_at_mut(group.len() * lanes * order.places.len());
+            rest = behind;
+            for (at, output) in (group.start * lanes..outputs.min(group.end * lanes)).enumerate() {
+                let row = &codes.weights[output * terms..(output + 1) * terms];
+                for (quad, to) in order.places.chunks_exact(QUAD).zip(part.chunks_exact_mut(side)) {
+                    let four = quad.iter().map(|place| place.map_or(0, |place| row[place]));
+                    to[at * QUAD..].iter_mut().zip(four).for_each(|(to, weight)| *to = weight as u8);
+                }
+                scale[output] = codes.scales[output] * quantization.scale;
+                start[output] = shift * row.iter().map(|w| i32::from(*w)).sum::<i32>();
+            }
+        }
+        let bias = in_blocks(bias, lanes);
+        let weights = Weights::Codes { kernels: quantized, weights: packed, start, scale };
+        Some(Conv { window, input, lanes, outputs, taps: order.taps, groups, weights, bias, range: OPEN })
     }
 
     /// Cuts results to a range, before any epilogue.
@@ -174,87 +241,135 @@ impl Conv {
         Self { range, ..self }
     }
 
-    /// Computes `output`, of `layout`, from `input`, by the threads of `team`.
-    pub fn run(
-        &self,
-        kernels: &Kernels,
-        input: &[f32],
-        output: &mut [f32],
-        layout: &Layout,
-        epilogue: &[Epilogue],
-        team: &Team,
-    ) {
-        let lanes = kernels.lanes;
-        assert!(input.len() >= self.input.len() && output.len() >= layout.len(), "maps shorter than their layouts");
-        assert!(
-            layout.lanes == lanes && self.lanes == lanes && layout.channels == self.outputs,
-            "{layout:?} for {} channels",
-            self.outputs
-        );
-        let lines = Lines::new(&self.input, layout, &self.window, epilogue);
+    /// Computes `output` from `input`, by the threads of `team`.
+    pub fn run(&self, kernels: &Kernels, input: Source, output: Maps, epilogue: &[Epilogue], team: &Team) {
+        assert!(input.len() >= self.input.len(), "a map shorter than its layout");
+        assert_eq!(self.lanes, kernels.lanes, "blocks of other kernels");
+        let of_codes = matches!(self.weights, Weights::Codes { .. });
+        assert_eq!(of_codes, matches!(input, Source::Codes(_)), "floats for codes, or codes for floats");
+        output.check(self.outputs, self.lanes);
+        let lines = Lines::new(&self.input, &output, &self.window, epilogue);
+        let sink = Sink::new(kernels, output);
         let groups = self.groups.len();
-        let shared = Shared(output.as_mut_ptr());
         // Each task by lines reads all weights, each by groups all of the input: the smaller one is read again, unless the
         // threads would get unequal shares that way, as of the few lines in the last stages of a network.
         let fair = |count: usize| count as f32 / count.next_multiple_of(team.threads()) as f32;
         let by_lines = match fair(lines.count()) - fair(groups) {
             gain if gain.abs() > 0.1 => gain > 0.0,
-            _ => self.weights.len() <= self.input.len(),
+            _ => self.weights_len() <= self.input.len(),
         };
         let count = if by_lines { lines.count() } else { groups };
         in_parts(count, team, |part| {
             let (mine, channels) = if by_lines { (part, 0..groups) } else { (0..lines.count(), part) };
-            self.part(kernels, input, &lines, mine, channels, epilogue, shared)
+            self.part(kernels, input, &lines, mine, channels, epilogue, &sink)
         })
+    }
+
+    /// Weights in all, in elements of the input.
+    fn weights_len(&self) -> usize {
+        match &self.weights {
+            Weights::Floats(weights) => weights.len(),
+            Weights::Codes { weights, .. } => 4 * weights.len(),
+        }
     }
 
     #[expect(clippy::too_many_arguments)] // what it computes, of what, and where
     fn part(
         &self,
         kernels: &Kernels,
-        input: &[f32],
+        input: Source,
         lines: &Lines,
         mine: Range<usize>,
         groups: Range<usize>,
         epilogue: &[Epilogue],
-        output: Shared,
+        sink: &Sink,
     ) {
-        let (lanes, blocks, plane) = (kernels.lanes, lines.output.blocks(), lines.output.plane());
-        let block_weights = self.weights.len() / blocks;
-        let spacing = kernels.spacing(&self.window, &self.input);
-        let line_bytes =
-            4 * self.input.channels * lines.output.width.min(LINE) * self.window.stride[0] * self.window.stride[1];
-        let budget = if 4 * self.weights.len() > INPUT_BYTES { LARGE_INPUT_BYTES } else { INPUT_BYTES };
+        let element = if matches!(input, Source::Codes(_)) { 1 } else { 4 };
+        let line_bytes = element
+            * self.input.channels
+            * lines.output.width.min(LINE)
+            * self.window.stride[0]
+            * self.window.stride[1];
+        let budget = if element * self.weights_len() > INPUT_BYTES { LARGE_INPUT_BYTES } else { INPUT_BYTES };
         let chunk = (budget / line_bytes.max(1)).max(1);
+        let mut beside = sink.beside(MAX_BLOCKS, self.lanes);
         for first in mine.clone().step_by(chunk) {
             for group in &self.groups[groups.clone()] {
-                let tile = Tile {
-                    input: input.as_ptr(),
-                    step: self.window.stride[1] * self.input.lanes,
-                    taps: &self.taps,
-                    weights: self.weights[group.start * block_weights..].as_ptr(),
-                    bias: self.bias[group.start * lanes..].as_ptr(),
-                    output: output.at(0),
-                    plane,
-                    low: self.range.0,
-                    high: self.range.1,
-                };
                 for index in first..(first + chunk).min(mine.end) {
                     let line = lines.get(index);
+                    let (to, plane) = sink.line(lines, group.start, &line, &mut beside);
                     // SAFETY: `Lines::new` has checked that windows stay inside of the input, `run` that the slices are as
                     // long as their layouts and that no two threads get the same lines of the same blocks.
                     unsafe {
-                        let to = output.at(lines.output.at(group.start, line.row, line.column));
-                        let tiles = &kernels.dense[group.len() - 1][spacing];
-                        kernels.along(group.len(), tiles, &tile, &line, input.as_ptr().add(line.input), to);
+                        self.line(kernels, input, group, &line, to, plane);
                         for block in group.clone() {
-                            kernels.finish(epilogue, lines, block, &line, output);
+                            let values = to.add((block - group.start) * plane);
+                            kernels.finish(epilogue, lines, block, &line, values);
+                            sink.encode(lines, block, &line, values);
                         }
                     }
                 }
             }
         }
     }
+
+    /// Computes a line of a group of blocks.
+    ///
+    /// # Safety
+    /// Its windows lie inside of the input, it and those of the group's other blocks, `plane` floats on, inside of `output`.
+    unsafe fn line(
+        &self,
+        kernels: &Kernels,
+        input: Source,
+        group: &Range<usize>,
+        line: &Line,
+        output: *mut f32,
+        plane: usize,
+    ) {
+        let (lanes, blocks) = (self.lanes, group.len());
+        let spacing = kernels.spacing(&self.window, &self.input);
+        let step = self.window.stride[1] * self.input.lanes;
+        let (low, high) = self.range;
+        let (first, taps) = (group.start * lanes, &self.taps);
+        let bias = self.bias[first..].as_ptr();
+        match (&self.weights, input) {
+            (Weights::Floats(weights), Source::Floats(input)) => {
+                let weights = weights[first * (weights.len() / self.bias.len())..].as_ptr();
+                let input = input[line.input..].as_ptr();
+                let tile = Tile { input, step, taps, weights, bias, output, plane, low, high };
+                for part in parts(line.pixels, kernels.pixels[blocks - 1]) {
+                    // SAFETY: the caller's; there is a tile for as many pixels.
+                    unsafe {
+                        let (input, output) = (input.add(part.start * step), output.add(part.start * lanes));
+                        kernels.dense[blocks - 1][spacing][part.len() - 1](&Tile { input, output, ..tile })
+                    }
+                }
+            }
+            (Weights::Codes { kernels, weights, start, scale }, Source::Codes(input)) => {
+                let weights = bytes(weights);
+                let weights = weights[first * (weights.len() / self.bias.len())..].as_ptr().cast();
+                let input = input[line.input..].as_ptr();
+                let (start, scale) = (start[first..].as_ptr(), scale[first..].as_ptr());
+                let tile = QuantizedTile { input, step, taps, weights, start, scale, bias, output, plane, low, high };
+                for part in parts(line.pixels, kernels.pixels[blocks - 1]) {
+                    // SAFETY: as above.
+                    unsafe {
+                        let (input, output) = (input.add(part.start * step), output.add(part.start * lanes));
+                        kernels.dense[blocks - 1][spacing][part.len() - 1](&QuantizedTile { input, output, ..tile })
+                    }
+                }
+            }
+            // `run` has refused them.
+            _ => (),
+        }
+    }
+}
+
+/// One value a channel, as whole blocks.
+fn in_blocks(values: &[f32], lanes: usize) -> Buffer {
+    let mut whole = Buffer::zeros(values.len().next_multiple_of(lanes));
+    whole[..values.len()].copy_from_slice(values);
+    whole
 }
 
 /// A depthwise convolution: every channel has a window of its own.
@@ -293,16 +408,8 @@ impl Depthwise {
         Self { range, ..self }
     }
 
-    /// Computes `output`, of `layout`, from `input`, by the threads of `team`.
-    pub fn run(
-        &self,
-        kernels: &Kernels,
-        input: &[f32],
-        output: &mut [f32],
-        layout: &Layout,
-        epilogue: &[Epilogue],
-        team: &Team,
-    ) {
+    /// Computes `output` from `input`, by the threads of `team`.
+    pub fn run(&self, kernels: &Kernels, input: &[f32], output: Maps, epilogue: &[Epilogue], team: &Team) {
         let stored = |block: usize| {
             let weights = self.weights[block * self.taps.len() * kernels.lanes..].as_ptr();
             (weights, self.bias[block * kernels.lanes..].as_ptr())
@@ -314,7 +421,7 @@ impl Depthwise {
                 &kernels.depthwise,
                 &self.window,
                 (&self.input, input),
-                (layout, output),
+                output,
                 &self.taps,
                 self.range,
                 epilogue,
@@ -350,7 +457,7 @@ impl MaxPool {
                 &kernels.maximum,
                 &self.window,
                 (&self.input, input),
-                (layout, output),
+                Maps::floats(output, layout),
                 &self.taps,
                 OPEN,
                 &[],
@@ -371,37 +478,65 @@ unsafe fn by_block(
     tiles: &[[TileFn; MAX_PIXELS]; 3],
     window: &Window,
     (input_layout, input): (&Layout, &[f32]),
-    (layout, output): (&Layout, &mut [f32]),
+    output: Maps,
     taps: &[Tap],
     (low, high): (f32, f32),
     epilogue: &[Epilogue],
     team: &Team,
     stored: impl Fn(usize) -> (*const f32, *const f32) + Sync,
 ) {
-    assert!(input.len() >= input_layout.len() && output.len() >= layout.len(), "maps shorter than their layouts");
-    assert!(
-        [layout.lanes, input_layout.lanes] == [kernels.lanes; 2] && layout.channels == input_layout.channels,
-        "{layout:?} of {input_layout:?}"
-    );
-    let lines = Lines::new(input_layout, layout, window, epilogue);
+    assert!(input.len() >= input_layout.len(), "a map shorter than its layout");
+    assert_eq!(input_layout.lanes, kernels.lanes, "blocks of other kernels");
+    output.check(input_layout.channels, kernels.lanes);
+    let lines = Lines::new(input_layout, &output, window, epilogue);
+    let sink = Sink::new(kernels, output);
     let of = &tiles[kernels.spacing(window, input_layout)];
-    let shared = Shared(output.as_mut_ptr());
-    let all = layout.blocks() * lines.count();
-    in_parts(all, team, |part| {
+    let (step, lanes) = (window.stride[1] * kernels.lanes, kernels.lanes);
+    in_parts(input_layout.blocks() * lines.count(), team, |part| {
+        let mut beside = sink.beside(1, lanes);
         for index in part {
             let (block, line) = (index / lines.count(), lines.get(index % lines.count()));
             let (weights, bias) = stored(block);
-            let (from, to) = (input.as_ptr(), shared.at(0));
-            let step = window.stride[1] * kernels.lanes;
-            let tile = Tile { input: from, step, taps, weights, bias, output: to, plane: 0, low, high };
+            let from = input[block * input_layout.plane() + line.input..].as_ptr();
+            let (to, plane) = sink.line(&lines, block, &line, &mut beside);
             // SAFETY: `Lines::new` has checked that windows stay inside of the input, the assertions above that the slices
             // are as long as their layouts; no two threads get the same line of the same block.
             unsafe {
-                let from = from.add(block * input_layout.plane() + line.input);
-                let to = shared.at(lines.output.at(block, line.row, line.column));
-                kernels.along(1, of, &tile, &line, from, to);
-                kernels.finish(epilogue, &lines, block, &line, shared);
+                for part in parts(line.pixels, kernels.pixels[0]) {
+                    let (input, output) = (from.add(part.start * step), to.add(part.start * lanes));
+                    of[part.len() - 1](&Tile { input, step, taps, weights, bias, output, plane, low, high });
+                }
+                kernels.finish(epilogue, &lines, block, &line, to);
+                sink.encode(&lines, block, &line, to);
             }
+        }
+    })
+}
+
+/// Writes the codes of a map, by the threads of `team`; panics if the kernels have none.
+pub fn encode(
+    kernels: &Kernels,
+    (layout, map): (&Layout, &[f32]),
+    (codes_layout, codes): (&Layout, &mut [u8]),
+    quantization: Quantization,
+    team: &Team,
+) {
+    assert!(map.len() >= layout.len(), "a map shorter than its layout");
+    assert_eq!(
+        (layout.channels, layout.height, layout.width),
+        (codes_layout.channels, codes_layout.height, codes_layout.width)
+    );
+    let output = Maps { floats: None, codes: Some((codes, *codes_layout, quantization)) };
+    output.check(layout.channels, kernels.lanes);
+    assert_eq!(layout.lanes, kernels.lanes, "blocks of other kernels");
+    let lines = Lines::new(layout, &output, &Window::POINT, &[]);
+    let sink = Sink::new(kernels, output);
+    in_parts(layout.blocks() * lines.count(), team, |part| {
+        for index in part {
+            let (block, line) = (index / lines.count(), lines.get(index % lines.count()));
+            let from = &map[block * layout.plane() + line.input..][..line.pixels * layout.lanes];
+            // SAFETY: as above.
+            unsafe { sink.encode(&lines, block, &line, from.as_ptr()) }
         }
     })
 }

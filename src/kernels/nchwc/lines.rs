@@ -1,6 +1,7 @@
 //! How an output is cut into lines, what a line looks at and what is done to it, and which thread computes it.
 
-use super::{Elementwise, Layout, Team};
+use super::int8::{EncodeFn, Quantization};
+use super::{Buffer, Elementwise, Kernels, Layout, Team};
 use std::ops::Range;
 
 /// Pixels of a line at most.
@@ -39,7 +40,7 @@ impl Window {
             .map_or(0, |free| free / self.stride[axis] + 1)
     }
 
-    /// Floats from the upper left corner of a window to each of its taps, row by row.
+    /// Elements from the upper left corner of a window to each of its taps, row by row.
     pub(super) fn offsets(&self, input: &Layout) -> Vec<usize> {
         let [rows, columns] = self.kernel;
         (0..rows * columns)
@@ -93,7 +94,7 @@ pub(super) struct Line {
     pub row: usize,
     pub column: usize,
     pub pixels: usize,
-    /// Floats to the upper left tap of its first pixel, in block 0.
+    /// Elements to the upper left tap of its first pixel, in block 0.
     pub input: usize,
 }
 
@@ -101,19 +102,27 @@ pub(super) struct Line {
 pub(super) struct Lines {
     input: Layout,
     pub output: Layout,
+    /// Where the codes of the output go, if it has any.
+    codes: Option<Layout>,
     window: Window,
 }
 
 impl Lines {
-    pub(super) fn new(input: &Layout, output: &Layout, window: &Window, epilogue: &[Epilogue]) -> Self {
-        window.check(input, output);
+    pub(super) fn new(input: &Layout, output: &Maps, window: &Window, epilogue: &[Epilogue]) -> Self {
+        let codes = output.codes.as_ref().map(|(_, layout, _)| *layout);
+        let output = output.layout();
+        [Some(output), codes].iter().flatten().for_each(|output| window.check(input, output));
         let flat = |l: &Layout| Layout { height: 1, width: l.height * l.width, ..*l };
         let same = |l: &Layout| !l.has_border() && (l.height, l.width) == (input.height, input.width);
         let other = |e: &Epilogue| matches!(&e.operand, Operand::Map(_, l) if !same(l));
-        let one_row = *window == Window::POINT && same(input) && same(output) && !epilogue.iter().any(other);
+        let one_row = *window == Window::POINT
+            && [input, &output].into_iter().chain(&codes).all(same)
+            && !epilogue.iter().any(other);
         match one_row {
-            true => Lines { input: flat(input), output: flat(output), window: *window },
-            false => Lines { input: *input, output: *output, window: *window },
+            true => {
+                Lines { input: flat(input), output: flat(&output), codes: codes.as_ref().map(flat), window: *window }
+            }
+            false => Lines { input: *input, output, codes, window: *window },
         }
     }
 
@@ -141,16 +150,95 @@ pub(super) fn share(count: usize, index: usize, parts: usize) -> Range<usize> {
 }
 
 /// An output that several threads write to, each its own lines or blocks.
-#[derive(Clone, Copy)]
-pub(super) struct Shared(pub(super) *mut f32);
+pub(super) struct Shared<T>(pub(super) *mut T);
 // SAFETY: threads get parts that do not overlap; see the callers of `in_parts`.
-unsafe impl Send for Shared {}
-unsafe impl Sync for Shared {}
+unsafe impl<T: Send> Send for Shared<T> {}
+unsafe impl<T: Send> Sync for Shared<T> {}
 
-impl Shared {
+impl<T> Shared<T> {
     // A method, so that closures capture the whole (which is `Sync`) and not the pointer in it.
-    pub(super) fn at(&self, offset: usize) -> *mut f32 {
+    pub(super) fn at(&self, offset: usize) -> *mut T {
         self.0.wrapping_add(offset)
+    }
+}
+
+/// Where results go: into a map of floats, one of codes, or both; they have the same sides.
+#[derive(Debug, Default)]
+pub struct Maps<'a> {
+    /// As they are.
+    pub floats: Option<(&'a mut [f32], Layout)>,
+    /// One byte each.
+    pub codes: Option<(&'a mut [u8], Layout, Quantization)>,
+}
+
+impl<'a> Maps<'a> {
+    /// Floats only.
+    pub fn floats(map: &'a mut [f32], layout: &Layout) -> Self {
+        Maps { floats: Some((map, *layout)), codes: None }
+    }
+
+    /// Of the floats or else of the codes.
+    pub(super) fn layout(&self) -> Layout {
+        let codes = || self.codes.as_ref().map(|(_, layout, _)| *layout);
+        self.floats.as_ref().map(|(_, layout)| *layout).or_else(codes).unwrap_or(Layout::new(0, 0, 0, 1))
+    }
+
+    /// Panics unless the maps have room for their layouts, and `channels` in blocks of `lanes`: what the kernels rely on.
+    pub(super) fn check(&self, channels: usize, lanes: usize) {
+        let room = self.floats.iter().all(|(map, layout)| map.len() >= layout.len())
+            && self.codes.iter().all(|(map, layout, _)| map.len() >= layout.len());
+        assert!(room, "maps shorter than their layouts");
+        let layout = self.layout();
+        let sides = |l: &Layout| (l.channels, l.height, l.width, l.lanes);
+        let codes = self.codes.as_ref().map_or(layout, |(_, codes, _)| *codes);
+        assert!(
+            sides(&layout) == sides(&codes) && (layout.channels, layout.lanes) == (channels, lanes),
+            "{layout:?} and {codes:?} for {channels} channels in blocks of {lanes}"
+        );
+    }
+}
+
+/// [`Maps`] that several threads write to.
+pub(super) struct Sink {
+    floats: Option<Shared<f32>>,
+    codes: Option<(Shared<u8>, f32, f32, EncodeFn)>,
+}
+
+impl Sink {
+    /// Panics if there are to be codes and the kernels have none.
+    pub(super) fn new(kernels: &Kernels, maps: Maps) -> Self {
+        let floats = maps.floats.map(|(map, _)| Shared(map.as_mut_ptr()));
+        let encode = kernels.quantized().map(|kernels| kernels.encode);
+        assert!(encode.is_some() || maps.codes.is_none(), "no kernels for codes");
+        let codes = maps.codes.zip(encode).map(|((map, _, quantization), encode)| {
+            (Shared(map.as_mut_ptr()), 1.0 / quantization.scale, f32::from(quantization.zero_point), encode)
+        });
+        Sink { floats, codes }
+    }
+
+    /// Memory for one line of so many blocks, if it is not written to a map at once.
+    pub(super) fn beside(&self, blocks: usize, lanes: usize) -> Buffer {
+        Buffer::zeros(if self.floats.is_some() { 0 } else { blocks * LINE * lanes })
+    }
+
+    /// Where `line` of `block` and those of the blocks behind it are computed, and the floats from one to the next.
+    pub(super) fn line(&self, lines: &Lines, block: usize, line: &Line, beside: &mut Buffer) -> (*mut f32, usize) {
+        match &self.floats {
+            Some(map) => (map.at(lines.output.at(block, line.row, line.column)), lines.output.plane()),
+            None => (beside.as_mut_ptr(), LINE * lines.output.lanes),
+        }
+    }
+
+    /// Writes the codes of a line of a block.
+    ///
+    /// # Safety
+    /// Its floats are at `values`; the line lies inside of the output, and no other thread writes it.
+    pub(super) unsafe fn encode(&self, lines: &Lines, block: usize, line: &Line, values: *const f32) {
+        if let (Some((map, inverse, zero, encode)), Some(layout)) = (&self.codes, &lines.codes) {
+            let to = map.at(layout.at(block, line.row, line.column));
+            // SAFETY: the caller's.
+            unsafe { encode(values, line.pixels * layout.lanes, *inverse, *zero, to) }
+        }
     }
 }
 

@@ -14,6 +14,7 @@ mod avx2;
 mod avx512;
 mod buffer;
 mod conv;
+mod int8;
 mod lines;
 #[cfg(target_arch = "aarch64")]
 mod neon;
@@ -24,12 +25,14 @@ mod team;
 mod tests;
 mod tiles;
 
-pub use buffer::{Buffer, Layout};
-pub use conv::{Conv, Depthwise, MaxPool};
-pub use lines::{Epilogue, Operand, Window};
+pub use buffer::{Buffer, Layout, bytes, bytes_mut};
+pub use conv::{Conv, Depthwise, MaxPool, Source, encode};
+pub use int8::{Codes, Quantization};
+pub use lines::{Epilogue, Maps, Operand, Window};
 pub use team::Team;
 
 use super::isa::Isa;
+use int8::QuantizedKernels;
 use tiles::{AcrossFn, AlongFn, ApplyFn, MAX_BLOCKS, MAX_PIXELS, TileFn, TotalFn};
 
 /// An operation on single values, in place.
@@ -62,6 +65,8 @@ pub enum Elementwise {
     HardSwish,
     /// `x / 2 * (1 + erf(x / sqrt 2))`
     Gelu,
+    /// `scale * (code - zero_point)` of the code that `x` has
+    FakeQuantize(Quantization),
     /// `x + y`
     Add,
     /// `x - y`
@@ -78,10 +83,11 @@ impl Elementwise {
     const SILU: u8 = 4;
     const HARD_SWISH: u8 = 5;
     const GELU: u8 = 6;
+    const FAKE_QUANTIZE: u8 = 7;
     // From here on, there is a second value.
-    const ADD: u8 = 7;
-    const SUBTRACT: u8 = 8;
-    const MULTIPLY: u8 = 9;
+    const ADD: u8 = 8;
+    const SUBTRACT: u8 = 9;
+    const MULTIPLY: u8 = 10;
 
     /// A number for the compiler to choose by.
     fn kind(self) -> u8 {
@@ -93,6 +99,7 @@ impl Elementwise {
             Elementwise::Silu => Self::SILU,
             Elementwise::HardSwish => Self::HARD_SWISH,
             Elementwise::Gelu => Self::GELU,
+            Elementwise::FakeQuantize(_) => Self::FAKE_QUANTIZE,
             Elementwise::Add => Self::ADD,
             Elementwise::Subtract => Self::SUBTRACT,
             Elementwise::Multiply => Self::MULTIPLY,
@@ -104,6 +111,7 @@ impl Elementwise {
             Elementwise::Affine { scale, offset } => (scale, offset),
             Elementwise::Clamp { low, high } => (low, high),
             Elementwise::LeakyRelu { slope } => (slope, 0.0),
+            Elementwise::FakeQuantize(Quantization { scale, zero_point }) => (scale, f32::from(zero_point)),
             _ => (0.0, 0.0),
         }
     }
@@ -130,6 +138,8 @@ pub struct Kernels {
     total: TotalFn,
     softmax_across: AcrossFn,
     softmax_along: AlongFn,
+    /// Those for activations in bytes, the best that the machine has.
+    quantized: fn() -> Option<&'static QuantizedKernels>,
 }
 
 impl std::fmt::Debug for Kernels {
@@ -150,6 +160,16 @@ impl Kernels {
             Isa::Neon => &neon::KERNELS,
             _ => &scalar::KERNELS,
         }
+    }
+
+    /// Those for activations in bytes.
+    fn quantized(&self) -> Option<&'static QuantizedKernels> {
+        (self.quantized)()
+    }
+
+    /// Whether convolutions can read codes.
+    pub fn reads_codes(&self) -> bool {
+        self.quantized().is_some()
     }
 
     /// Channels of a block.

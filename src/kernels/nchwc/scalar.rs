@@ -1,5 +1,6 @@
 //! Portable Rust, and what the others are tested against: 4 lanes, which compilers turn into any narrow vector unit.
 
+use super::int8::{Dot, QUAD};
 use super::simd::Simd;
 
 pub(super) struct Scalar;
@@ -64,4 +65,40 @@ impl Simd for Scalar {
     }
 }
 
-super::tiles::instantiate!(Scalar, [6, 3, 2]);
+impl Dot for Scalar {
+    type Simd = Scalar;
+    type Sums = [i32; 4];
+    type Weights = [i8; 16];
+    type Codes = [u8; 4];
+    const SHIFT: i32 = 0;
+    #[inline(always)]
+    unsafe fn sums(from: *const i32) -> [i32; 4] {
+        unsafe { from.cast::<[i32; 4]>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn weights(from: *const i8) -> [i8; 16] {
+        unsafe { from.cast::<[i8; 16]>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn codes(from: *const u8) -> [u8; 4] {
+        unsafe { from.cast::<[u8; 4]>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn dot(mut sums: [i32; 4], weights: [i8; 16], codes: [u8; 4]) -> [i32; 4] {
+        for (lane, sum) in sums.iter_mut().enumerate() {
+            *sum += (0..QUAD).map(|i| i32::from(weights[lane * QUAD + i]) * i32::from(codes[i])).sum::<i32>();
+        }
+        sums
+    }
+    #[inline(always)]
+    unsafe fn floats(sums: [i32; 4]) -> [f32; 4] {
+        sums.map(|sum| sum as f32)
+    }
+    #[inline(always)]
+    unsafe fn pack(values: [f32; 4], to: *mut u8) {
+        unsafe { to.cast::<[u8; 4]>().write_unaligned(values.map(|value| value as u8)) }
+    }
+}
+
+super::tiles::instantiate!(Scalar, [6, 3, 2], || Some(&PORTABLE));
+super::int8::quantized!(PORTABLE, super::Scalar, [6, 4, 3]);

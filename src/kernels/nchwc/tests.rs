@@ -102,6 +102,20 @@ fn kernels() -> impl Iterator<Item = &'static Kernels> {
     found.into_iter().map(Kernels::of)
 }
 
+/// As [`kernels`], with each kind of products of bytes that the machine has.
+fn quantizing() -> Vec<&'static Kernels> {
+    #[cfg(target_arch = "x86_64")]
+    static WORDS: Kernels = Kernels { quantized: || Some(&avx2::WORDS), ..avx2::KERNELS_OF };
+    #[cfg(target_arch = "aarch64")]
+    static WORDS: Kernels = Kernels { quantized: || Some(&neon::WORDS), ..neon::KERNELS_OF };
+    let mut all: Vec<&Kernels> = kernels().filter(|kernels| kernels.reads_codes()).collect();
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    if Isa::Avx2.is_available() || Isa::Neon.is_available() {
+        all.push(&WORDS);
+    }
+    all
+}
+
 fn windows() -> impl Strategy<Value = Window> {
     let sides = |s: std::ops::Range<usize>| [s.clone(), s];
     (sides(1..6), sides(1..4), sides(1..3), sides(0..3), sides(0..3))
@@ -153,12 +167,72 @@ proptest! {
                 Epilogue { op: Elementwise::Add, operand: Operand::Map(&map, beside) },
                 Epilogue { op: Elementwise::Multiply, operand: Operand::Channels(&values) },
             ];
-            conv.run(kernels, &input.blocks(&layout, 0.0), &mut output, &to, &epilogue, &Team::new(threads));
+            conv.run(
+                kernels,
+                Source::Floats(&input.blocks(&layout, 0.0)),
+                Maps::floats(&mut output, &to),
+                &epilogue,
+                &Team::new(threads),
+            );
             Plain::from(&output, &to).assert_near(&expected, &format!("{kernels:?}"));
             // The border is somebody else's.
             let mut untouched = output.to_vec();
             to.fill_border(&mut untouched, 0.0);
             prop_assert!(untouched.iter().zip(output.iter()).all(|(a, b)| a.to_bits() == b.to_bits()));
+        }
+    }
+
+    #[test]
+    fn dense_convolutions_of_codes(
+        inputs in 1usize..40, outputs in 1usize..70, rows in 1usize..20, columns in 1usize..30, window in windows(),
+        zero in any::<u8>(), wider in 0usize..3, threads in 1usize..4, seed in any::<u64>(),
+    ) {
+        prop_assume!(window.outputs(0, rows) > 0 && window.outputs(1, columns) > 0);
+        let mut random = Rng::with_seed(seed);
+        let quantization = Quantization { scale: 0.02, zero_point: zero };
+        let places = inputs * window.kernel[0] * window.kernel[1];
+        // Whole numbers times what each output channel has of its own, the largest of them not always 127.
+        let steps: Vec<f32> = numbers(&mut random, outputs).iter().map(|s| s.abs() * 0.02 / (places as f32).sqrt()).collect();
+        let weight = |i: usize, random: &mut Rng| steps[i / places] * random.i32(-127..=127) as f32;
+        let weights: Vec<f32> = (0..outputs * places).map(|i| weight(i, &mut random)).collect();
+        let bias = numbers(&mut random, outputs);
+        let input = Plain::random(&mut random, [inputs, rows, columns]);
+        let codes_of_weights = Codes::of(&weights, outputs).unwrap();
+        let codes = |value: f32| ((value / 0.02).round() + f32::from(zero)).clamp(0.0, 255.0);
+        let rounded = Plain { data: input.data.iter().map(|v| (codes(*v) - f32::from(zero)) * 0.02).collect(), ..input };
+        let mut expected = convolved(&rounded, &window, &weights, &bias, false);
+        expected.data.iter_mut().for_each(|v| *v = v.max(-1.0));
+        let written = Quantization { scale: 0.01, zero_point: 100 };
+        for kernels in quantizing() {
+            let lanes = kernels.lanes();
+            let layout = window.border(Layout::new(inputs, rows, columns, lanes));
+            let layout = Layout { top: layout.top + wider, right: layout.right + wider, ..layout };
+            let mut map = vec![zero; layout.len()];
+            let floats = rounded.blocks(&layout, 0.0);
+            // What lies between the channels must not count.
+            let of = |v: f32| if v.is_nan() { 77 } else { codes(v) as u8 };
+            map.iter_mut().zip(floats.iter()).for_each(|(code, v)| *code = of(*v));
+            let conv = Conv::of_codes(kernels, layout, None, window, &codes_of_weights, &bias, quantization).unwrap();
+            let conv = conv.within((-1.0, f32::INFINITY));
+            let [c, h, w] = expected.sides;
+            let to = Layout { left: wider, bottom: wider, ..Layout::new(c, h, w, lanes) };
+            let beside = Layout { top: wider, ..Layout::new(c, h, w, lanes) };
+            let (mut output, mut both, mut alone) = (Buffer::zeros(to.len()), vec![1; beside.len()], vec![1; beside.len()]);
+            let maps = Maps { floats: Some((&mut output, to)), codes: Some((&mut both, beside, written)) };
+            conv.run(kernels, Source::Codes(&map), maps, &[], &Team::new(threads));
+            let found = Plain::from(&output, &to);
+            found.assert_near(&expected, &format!("{kernels:?}"));
+            let maps = Maps { floats: None, codes: Some((&mut alone, beside, written)) };
+            conv.run(kernels, Source::Codes(&map), maps, &[], &Team::new(threads));
+            prop_assert!(both == alone, "{:?}: codes alone", kernels);
+            let mut again = vec![1; beside.len()];
+            encode(kernels, (&to, &output), (&beside, &mut again), written, &Team::new(threads));
+            prop_assert!(both == again, "{:?}: codes of what is computed", kernels);
+            let bytes: Vec<f32> = both.iter().map(|code| f32::from(*code)).collect();
+            for (value, code) in found.data.iter().zip(&Plain::from(&bytes, &beside).data) {
+                let wanted = ((value * written.scale.recip()).round_ties_even() + 100.0).clamp(0.0, 255.0);
+                prop_assert_eq!(wanted, *code, "{:?}: {}", kernels, value);
+            }
         }
     }
 
@@ -190,7 +264,8 @@ proptest! {
             let to = Layout { right: 1, ..Layout::new(channels, height, width, kernels.lanes()) };
             let mut output = Buffer::zeros(to.len());
             let conv = Depthwise::new(kernels, layout, window, &weights, &bias);
-            conv.run(kernels, &input.blocks(&layout, 0.0), &mut output, &to, &[], &Team::new(threads));
+            let maps = Maps::floats(&mut output, &to);
+            conv.run(kernels, &input.blocks(&layout, 0.0), maps, &[], &Team::new(threads));
             Plain::from(&output, &to).assert_near(&expected, &format!("{kernels:?}"));
             let pool = MaxPool::new(kernels, layout, window);
             pool.run(kernels, &input.blocks(&layout, f32::NEG_INFINITY), &mut output, &to, &Team::new(threads));
@@ -222,7 +297,8 @@ proptest! {
             let conv = Conv::new(kernels, layout, Some(&filled), window, &weights, &bias);
             let to = Layout::new(7, 5, 9, lanes);
             let mut output = Buffer::zeros(to.len());
-            conv.run(kernels, &spread.blocks(&layout, 0.0), &mut output, &to, &[], &Team::new(1));
+            let source = spread.blocks(&layout, 0.0);
+            conv.run(kernels, Source::Floats(&source), Maps::floats(&mut output, &to), &[], &Team::new(1));
             Plain::from(&output, &to).assert_near(&expected, &format!("{kernels:?}"));
         }
     }
@@ -268,7 +344,7 @@ fn operations_on_single_values() {
     let others: Vec<f32> = values.iter().rev().copied().collect();
     let logistic = |x: f64| 1.0 / (1.0 + (-x).exp());
     type Plainly = Box<dyn Fn(f64, f64) -> f64>;
-    let operations: [(Elementwise, Plainly); 10] = [
+    let operations: [(Elementwise, Plainly); 11] = [
         (Elementwise::Affine { scale: 1.5, offset: -0.25 }, Box::new(|x, _| 1.5 * x - 0.25)),
         (Elementwise::Clamp { low: -1.0, high: 6.0 }, Box::new(|x, _| x.clamp(-1.0, 6.0))),
         (Elementwise::LeakyRelu { slope: 0.2 }, Box::new(|x, _| if x < 0.0 { 0.2f32 as f64 * x } else { x })),
@@ -278,6 +354,10 @@ fn operations_on_single_values() {
         (
             Elementwise::Gelu,
             Box::new(|x, _| if x.abs() > 5.5 { x.max(0.0) } else { x / 2.0 * (1.0 + erf(x / 2f64.sqrt())) }),
+        ),
+        (
+            Elementwise::FakeQuantize(Quantization { scale: 0.5, zero_point: 3 }),
+            Box::new(|x, _| ((x / 0.5).round_ties_even() + 3.0).clamp(0.0, 255.0) * 0.5 - 1.5),
         ),
         (Elementwise::Add, Box::new(|x, y| x + y)),
         (Elementwise::Subtract, Box::new(|x, y| x - y)),
@@ -306,6 +386,27 @@ fn operations_on_single_values() {
             assert!((sum - wanted).abs() < 1e-3, "{kernels:?}: {sum} for {wanted}");
         }
     }
+}
+
+#[test]
+fn weights_that_were_whole_numbers_are_found_again() {
+    for largest in [127, 126, 90, 64, 40, 3] {
+        let codes: Vec<i8> = (0..50)
+            .map(|i| ((i * 37) % (2 * i32::from(largest) + 1) - i32::from(largest)) as i8)
+            .chain([largest])
+            .collect();
+        let weights: Vec<f32> = codes.iter().map(|c| f32::from(*c) * 0.0137).collect();
+        let found = Codes::of(&weights, 1).unwrap();
+        // Steps may be parts of those that there were.
+        let off = weights.iter().zip(&found.weights).map(|(w, c)| (w - f32::from(*c) * found.scales[0]).abs());
+        let off = off.fold(0.0, f32::max);
+        assert!(off < 1e-6, "{largest}: {off}");
+    }
+    // Others are not rounded.
+    let weights: Vec<f32> = (0..100).map(|i| (i as f32 * 0.7).sin()).collect();
+    assert_eq!(Codes::of(&weights, 4), None);
+    let zeros = Codes::of(&[0.0; 9], 3).unwrap();
+    assert_eq!((zeros.weights, zeros.scales), (vec![0; 9], vec![0.0; 3]));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The inner loops, written once for all instruction sets; [`instantiate`] compiles them for one.
 
-use super::{Elementwise, simd::Simd};
+use super::{Elementwise, int8, simd::Simd};
 
 /// Output pixels of a row that a tile computes at most.
 pub(super) const MAX_PIXELS: usize = 12;
@@ -272,6 +272,10 @@ unsafe fn value<S: Simd, const KIND: u8>(x: S::V, other: S::V, a: S::V, b: S::V)
                 let half = S::mul(x, S::splat(0.5));
                 S::fma(half, erf::<S>(S::mul(x, S::splat(std::f32::consts::FRAC_1_SQRT_2))), half)
             }
+            Elementwise::FAKE_QUANTIZE => {
+                let inverse = S::div(S::splat(1.0), a);
+                S::mul(S::sub(int8::code::<S>(x, inverse, b), b), a)
+            }
             Elementwise::ADD => S::add(x, other),
             Elementwise::SUBTRACT => S::sub(x, other),
             _ => S::mul(x, other),
@@ -301,7 +305,7 @@ pub(super) unsafe fn apply<S: Simd, const REPEAT: bool>(
             }
         };
     }
-    each!(AFFINE CLAMP LEAKY_RELU SIGMOID SILU HARD_SWISH GELU ADD SUBTRACT MULTIPLY);
+    each!(AFFINE CLAMP LEAKY_RELU SIGMOID SILU HARD_SWISH GELU FAKE_QUANTIZE ADD SUBTRACT MULTIPLY);
 }
 
 #[inline(always)]
@@ -356,7 +360,7 @@ pub(super) use by_pixels;
 
 /// Compiles the inner loops for an instruction set; without a feature, for any machine.
 macro_rules! instantiate {
-    ($($feature:literal,)? $simd:ty, $pixels:expr) => {
+    ($($feature:literal,)? $simd:ty, $pixels:expr, $quantized:expr) => {
         use super::tiles::{self, Tile, by_pixels};
         use super::{Elementwise, Kernels};
 
@@ -389,7 +393,8 @@ macro_rules! instantiate {
             unsafe { tiles::softmax_along::<$simd>(values, len) }
         }
 
-        pub(super) static KERNELS: Kernels = Kernels {
+        pub(super) static KERNELS: Kernels = KERNELS_OF;
+        pub(super) const KERNELS_OF: Kernels = Kernels {
             lanes: <$simd>::LANES,
             pixels: $pixels,
             dense: [
@@ -404,6 +409,7 @@ macro_rules! instantiate {
             total,
             softmax_across,
             softmax_along,
+            quantized: $quantized,
         };
     };
 }

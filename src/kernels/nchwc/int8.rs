@@ -1,0 +1,235 @@
+//! Dense convolutions of activations and weights in 8 bits: what the kernels need of an instruction set, and the inner loops.
+//!
+//! Activations are codes, `scale * (code - zero_point)` with one scale and one zero point a map; weights are whole numbers
+//! from -127 to 127 with one scale for each output channel. Sums are exact in 32 bits, so every instruction set gives the same
+//! ones. Four input channels at a time are multiplied and added into a lane, which is what processors have an instruction for.
+
+use super::MAX_BLOCKS;
+use super::simd::Simd;
+use super::tiles::{MAX_PIXELS, Tap};
+
+/// Input channels that are multiplied at once.
+pub(super) const QUAD: usize = 4;
+
+/// How numbers are stored in a byte: as the nearest `code` for `scale * (code - zero_point)`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Quantization {
+    /// From one code to the next.
+    pub scale: f32,
+    /// The code of 0, which is always exact: windows look at borders of zeros.
+    pub zero_point: u8,
+}
+
+/// Weights of 8 bits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Codes {
+    /// From -127 to 127, in the order that they had.
+    pub weights: Vec<i8>,
+    /// What those of each output channel are to be multiplied with.
+    pub scales: Vec<f32>,
+}
+
+impl Codes {
+    /// The whole numbers that `weights`, as many for each of `outputs` channels, are multiples of; `None` if there is a channel
+    /// whose weights are not: nothing is rounded here.
+    pub fn of(weights: &[f32], outputs: usize) -> Option<Codes> {
+        let each = (weights.len() / outputs.max(1)).max(1);
+        let mut codes = Codes { weights: Vec::with_capacity(weights.len()), scales: Vec::with_capacity(outputs) };
+        for row in weights.chunks_exact(each) {
+            let largest = row.iter().fold(0f32, |m, w| m.max(w.abs()));
+            if largest == 0.0 {
+                codes.weights.extend(row.iter().map(|_| 0));
+                codes.scales.push(0.0);
+                continue;
+            }
+            // The largest need not have been 127.
+            let whole = |top: &u8| {
+                let unit = f32::from(*top) / largest;
+                row.iter().all(|w| (w * unit - (w * unit).round_ties_even()).abs() < 1e-3)
+            };
+            let top = f32::from((1..=127u8).rev().find(whole)?);
+            codes.weights.extend(row.iter().map(|w| (w * (top / largest)).round_ties_even() as i8));
+            codes.scales.push(largest / top);
+        }
+        Some(codes)
+    }
+}
+
+/// Registers of codes, of weights and of sums.
+///
+/// # Safety
+/// Every method needs a processor that has the instruction set, and as much at its pointers as it says; of any alignment.
+pub(super) trait Dot {
+    type Simd: Simd;
+    /// A sum for each lane, of 32 bits.
+    type Sums: Copy;
+    /// [`QUAD`] weights for each lane.
+    type Weights: Copy;
+    /// [`QUAD`] codes, the same for all lanes.
+    type Codes: Copy;
+    /// What the instruction takes codes for is less by this.
+    const SHIFT: i32;
+    /// One for each lane.
+    unsafe fn sums(from: *const i32) -> Self::Sums;
+    /// [`QUAD`] for each lane.
+    unsafe fn weights(from: *const i8) -> Self::Weights;
+    /// [`QUAD`] of them.
+    unsafe fn codes(from: *const u8) -> Self::Codes;
+    /// Adds to every lane its weights times the codes.
+    unsafe fn dot(sums: Self::Sums, weights: Self::Weights, codes: Self::Codes) -> Self::Sums;
+    unsafe fn floats(sums: Self::Sums) -> <Self::Simd as Simd>::V;
+    /// Whole numbers from 0 to 255 into a byte each.
+    unsafe fn pack(values: <Self::Simd as Simd>::V, to: *mut u8);
+}
+
+/// What a tile reads and writes. Lengths are in bytes for codes and in floats for the output.
+#[derive(Clone, Copy)]
+pub(super) struct QuantizedTile<'a> {
+    /// The input at the first output pixel's upper left tap.
+    pub input: *const u8,
+    /// From one output pixel's input to the next one's.
+    pub step: usize,
+    /// Their channels are in quads.
+    pub taps: &'a [Tap],
+    /// Per tap, quad and block: four weights for each of the block's output channels.
+    pub weights: *const i8,
+    /// Per block: what the sums begin with.
+    pub start: *const i32,
+    /// Per block: what sums are multiplied with, and what is added then.
+    pub scale: *const f32,
+    pub bias: *const f32,
+    /// The first output pixel in the first block; pixels follow one another.
+    pub output: *mut f32,
+    /// From one block of the output to the next.
+    pub plane: usize,
+    /// Results are cut to this range.
+    pub low: f32,
+    pub high: f32,
+}
+
+pub(super) type QuantizedFn = unsafe fn(&QuantizedTile);
+pub(super) type EncodeFn = unsafe fn(*const f32, usize, f32, f32, *mut u8);
+
+/// `BLOCKS` x `PIXELS` outputs of a dense convolution. Input pixels are `SPACING` blocks apart, or `step` bytes where it is 0.
+///
+/// # Safety
+/// The instruction set; all that the tile describes lies inside of its buffers.
+#[inline(always)]
+pub(super) unsafe fn dense<D: Dot, const BLOCKS: usize, const PIXELS: usize, const SPACING: usize>(
+    tile: &QuantizedTile,
+) {
+    unsafe {
+        let lanes = D::Simd::LANES;
+        let step = if SPACING == 0 { tile.step } else { SPACING * lanes };
+        let mut sums = [[D::sums(tile.start); PIXELS]; BLOCKS];
+        for (block, sums) in sums.iter_mut().enumerate() {
+            *sums = [D::sums(tile.start.add(block * lanes)); PIXELS];
+        }
+        let mut weights = tile.weights;
+        for tap in tile.taps {
+            let input = tile.input.add(tap.offset);
+            for quad in 0..tap.channels {
+                let mut row = [D::weights(weights); BLOCKS];
+                for (block, w) in row.iter_mut().enumerate() {
+                    *w = D::weights(weights.add(block * QUAD * lanes));
+                }
+                weights = weights.add(BLOCKS * QUAD * lanes);
+                #[expect(clippy::needless_range_loop)] // by pixel first: codes are used for all blocks at once
+                for pixel in 0..PIXELS {
+                    let codes = D::codes(input.add(pixel * step + QUAD * quad));
+                    for block in 0..BLOCKS {
+                        sums[block][pixel] = D::dot(sums[block][pixel], row[block], codes);
+                    }
+                }
+            }
+        }
+        let (low, high) = (D::Simd::splat(tile.low), D::Simd::splat(tile.high));
+        for (block, sums) in sums.iter().enumerate() {
+            let scale = D::Simd::load(tile.scale.add(block * lanes));
+            let bias = D::Simd::load(tile.bias.add(block * lanes));
+            for (pixel, sum) in sums.iter().enumerate() {
+                let value = D::Simd::fma(D::floats(*sum), scale, bias);
+                let value = D::Simd::min(high, D::Simd::max(low, value));
+                D::Simd::store(tile.output.add(block * tile.plane + pixel * lanes), value);
+            }
+        }
+    }
+}
+
+/// The codes of lanes as floats: `x * inverse` cut to what has a code, rounded to the nearest whole number (to the even one of
+/// two), plus `zero`. This order is that of ONNX's QuantizeLinear.
+#[inline(always)]
+pub(super) unsafe fn code<S: Simd>(x: S::V, inverse: S::V, zero: S::V) -> S::V {
+    unsafe {
+        let low = S::sub(S::splat(0.0), zero);
+        let high = S::sub(S::splat(255.0), zero);
+        let x = S::min(high, S::max(low, S::mul(x, inverse)));
+        // Adding 1.5 * 2^23 leaves no room for a fraction.
+        let big = S::splat(12_582_912.0);
+        S::add(S::sub(S::add(x, big), big), zero)
+    }
+}
+
+/// The codes of `count` values.
+///
+/// # Safety
+/// The instruction set; `count`, a multiple of the lanes, values and as many bytes.
+#[inline(always)]
+pub(super) unsafe fn encode<D: Dot>(values: *const f32, count: usize, inverse: f32, zero: f32, codes: *mut u8) {
+    unsafe {
+        let (inverse, zero) = (D::Simd::splat(inverse), D::Simd::splat(zero));
+        for at in (0..count).step_by(D::Simd::LANES) {
+            D::pack(code::<D::Simd>(D::Simd::load(values.add(at)), inverse, zero), codes.add(at));
+        }
+    }
+}
+
+/// The inner loops for one instruction set.
+pub(super) struct QuantizedKernels {
+    /// By blocks - 1: the widest tile whose sums, weights and an input its registers hold.
+    pub pixels: [usize; MAX_BLOCKS],
+    /// By blocks - 1, spacing (0: any) and pixels - 1.
+    pub dense: [[[QuantizedFn; MAX_PIXELS]; 3]; MAX_BLOCKS],
+    pub encode: EncodeFn,
+    /// [`Dot::SHIFT`]
+    pub shift: i32,
+}
+
+impl std::fmt::Debug for QuantizedKernels {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "QuantizedKernels")
+    }
+}
+
+/// Compiles the inner loops for an instruction set; without a feature, for any machine.
+macro_rules! quantized {
+    ($name:ident, $($feature:literal,)? $dot:ty, $pixels:expr) => {
+        pub(super) use $name::QUANTIZED as $name;
+        #[allow(non_snake_case)] // one module for each, named as what it gives
+        mod $name {
+            use crate::kernels::nchwc::int8::{self, Dot, QuantizedKernels, QuantizedTile};
+            use crate::kernels::nchwc::tiles::by_pixels;
+
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn dense<const BLOCKS: usize, const PIXELS: usize, const SPACING: usize>(tile: &QuantizedTile) {
+                unsafe { int8::dense::<$dot, BLOCKS, PIXELS, SPACING>(tile) }
+            }
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn encode(values: *const f32, count: usize, inverse: f32, zero: f32, codes: *mut u8) {
+                unsafe { int8::encode::<$dot>(values, count, inverse, zero, codes) }
+            }
+
+            pub(in crate::kernels::nchwc) static QUANTIZED: QuantizedKernels = QuantizedKernels {
+                pixels: $pixels,
+                dense: [
+                    [by_pixels!(dense, [1], 0), by_pixels!(dense, [1], 1), by_pixels!(dense, [1], 2)],
+                    [by_pixels!(dense, [2], 0), by_pixels!(dense, [2], 1), by_pixels!(dense, [2], 2)],
+                    [by_pixels!(dense, [3], 0), by_pixels!(dense, [3], 1), by_pixels!(dense, [3], 2)],
+                ],
+                encode,
+                shift: <$dot>::SHIFT,
+            };
+        }
+    };
+}
+pub(super) use quantized;
