@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """`ocellus bench` against ONNX Runtime on the same ONNX files, shapes and threads, in turn.
 
-    python tools/peers/bench_onnxruntime.py FILE.onnx[:WIDTHxHEIGHT] .. [--ocellus target/release/ocellus] [--threads 1 2] [--rounds 5]
+    python tools/peers/bench_onnxruntime.py FILE.onnx[=PEER.onnx][:WIDTHxHEIGHT] .. [--ocellus target/release/ocellus] [--threads 1 2]
+        [--rounds 5]
 
-FILE is a float network of one input (those of docs/performance.md are made by the scripts in tools/models/); sides that it leaves
-open are WIDTH and HEIGHT. In each round ocellus runs for --seconds and then ONNX Runtime does, so that a slow minute of the machine
-strikes both; the table has the medians of the rounds' medians and of their ratios. At more than one thread: one run at a time in ONNX
-Runtime with as many threads inside, and as many runs side by side in ocellus, each of one thread; both as images a second.
-Loading is from the file to the first result. Needs numpy and onnxruntime.
+FILE is a network of one input; sides that it leaves open are WIDTH and HEIGHT. ONNX Runtime runs PEER where it is given: the same
+network in the form that is fastest there (tools/peers/float_onnx.py and int8_onnx.py make such files). In each round ocellus runs
+for --seconds and then ONNX Runtime does, so that a slow minute of the machine strikes both; the table has the medians of the
+rounds' medians and of their ratios. The median is that of one run with so many threads inside, in both; images a second are of as
+many runs side by side in ocellus, each of one thread. Loading is from the file to the first result. Needs numpy and onnxruntime.
 """
 import argparse, json, os, statistics, subprocess, time
 from pathlib import Path
@@ -58,12 +59,13 @@ def main():
     print(f"onnxruntime {ort.__version__}, medians of {args.rounds} rounds")
     print("| file | input | threads | load ms | ORT | median ms | ORT | ratio | images/s | ORT | ratio |\n" + "|---" * 11 + "|")
     for file in args.files:
-        path, _, size = file.partition(":")
+        files, _, size = file.partition(":")
+        path, _, other = files.partition("=")
         for threads in args.threads:
             rows = []
             for _ in range(args.rounds):
                 shape, load, median, rate = ours(args.ocellus, path, size, threads, args.seconds)
-                rows.append((load, median, rate, *peer(path, shape, threads, args.seconds)))
+                rows.append((load, median, rate, *peer(other or path, shape, threads, args.seconds)))
             load, median, rate, peer_load, peer_median, peer_rate = (statistics.median(c) for c in zip(*rows))
             slower = statistics.median(r[1] / r[4] for r in rows)
             faster = statistics.median(r[2] / r[5] for r in rows)
