@@ -24,34 +24,49 @@ element_wise!(fake_quantize, FakeQuantize { scale: f32, zero_point: u8 },
 pub fn register(operators: &mut OnnxOpRegister) {
     operators.insert(NAME, |_, node: &NodeProto| {
         let (scale, zero_point) = (node.get_attr::<f32>("scale")?, node.get_attr::<i64>("zero_point")?);
+        ensure!(is_scale(scale), "{NAME} with a scale of {scale}");
         Ok((fake_quantize(scale, u8::try_from(zero_point)?).into_hir(), Vec::new()))
     });
 }
 
-/// Replaces every `DequantizeLinear` of what a `QuantizeLinear` with the same scale and zero point computes; both per tensor.
+fn is_scale(scale: f32) -> bool {
+    scale.is_normal() && scale > 0.0
+}
+
+/// How a node rounds, or undoes it; the codes are of eight bits, with a sign or without.
+#[derive(Clone, Copy, PartialEq)]
+struct How {
+    scale: f32,
+    /// As if they had none.
+    zero_point: u8,
+    signed: bool,
+}
+
+/// Replaces every `DequantizeLinear` of what a `QuantizeLinear` with the same scale, zero point and type of codes computes; both
+/// per tensor.
 pub fn pair(graph: &mut GraphProto) -> Result<(), String> {
     let stored: HashMap<&str, &TensorProto> = graph.initializer.iter().map(|t| (t.name.as_str(), t)).collect();
-    let parameters = |node: &NodeProto| -> Result<Option<(f32, u8)>, String> {
-        let Some(scale) = node.input.get(1).and_then(|name| stored.get(name.as_str())) else { return Ok(None) };
-        let zero = match node.input.get(2).filter(|name| !name.is_empty()) {
-            Some(name) => match stored.get(name.as_str()) {
-                Some(zero) => Some(*zero),
-                None => return Ok(None),
-            },
-            None => None,
+    let parameters = |node: &NodeProto| -> Result<Option<How>, String> {
+        let input = |at: usize| node.input.get(at).filter(|name| !name.is_empty());
+        // Types and blocks that are named by an attribute are younger than what tract reads.
+        let younger = |name: &str| node.attribute.iter().any(|a| a.name == name && a.i != 0);
+        let (Some(scale), Some(zero)) = (input(1), input(2)) else { return Ok(None) };
+        let (Some(scale), Some(zero)) = (stored.get(scale.as_str()), stored.get(zero.as_str())) else {
+            return Ok(None);
         };
-        let zero_point = match zero.map(|zero| (DataType::try_from(zero.data_type), bytes_of(zero))) {
-            None => vec![0],
-            Some((Ok(DataType::Uint8), bytes)) => bytes?.to_vec(),
-            Some((Ok(DataType::Int8), bytes)) => bytes?.iter().map(|b| b ^ 0x80).collect(),
+        let signed = match DataType::try_from(zero.data_type) {
+            Ok(DataType::Uint8) => false,
+            Ok(DataType::Int8) => true,
             _ => return Ok(None),
         };
-        Ok(match (floats_of(scale).as_slice(), zero_point.as_slice()) {
-            ([scale], [zero]) if scale.is_normal() && *scale > 0.0 => Some((*scale, *zero)),
+        Ok(match (floats_of(scale).as_slice(), &*bytes_of(zero)?) {
+            ([scale], [zero]) if is_scale(*scale) && !younger("output_dtype") && !younger("block_size") => {
+                Some(How { scale: *scale, zero_point: if signed { zero ^ 0x80 } else { *zero }, signed })
+            }
             _ => None,
         })
     };
-    let mut codes: HashMap<String, (String, (f32, u8))> = HashMap::new();
+    let mut codes: HashMap<String, (String, How)> = HashMap::new();
     for node in graph.node.iter().filter(|node| node.op_type == "QuantizeLinear") {
         if let (Some(input), Some(output), Some(how)) = (node.input.first(), node.output.first(), parameters(node)?) {
             codes.insert(output.clone(), (input.clone(), how));
@@ -64,7 +79,7 @@ pub fn pair(graph: &mut GraphProto) -> Result<(), String> {
             pairs.push((at, from.clone(), *how));
         }
     }
-    for (at, from, (scale, zero_point)) in pairs {
+    for (at, from, How { scale, zero_point, .. }) in pairs {
         let node = &mut graph.node[at];
         node.op_type = NAME.to_string();
         node.input = vec![from];
@@ -111,6 +126,8 @@ mod tests {
                 stored("nothing", DataType::Float, &[], scale(0.0)),
                 stored("seven", DataType::Uint8, &[], vec![7]),
                 stored("minus two", DataType::Int8, &[], vec![0xfe]),
+                stored("none", DataType::Uint8, &[], vec![0]),
+                stored("lowest", DataType::Int8, &[], vec![0x80]),
             ],
             node: vec![
                 node("QuantizeLinear", &["x", there[0], there[1]], "codes"),
@@ -140,6 +157,9 @@ mod tests {
             (["two scales", "seven"], ["two scales", "seven"]),
             (["nothing", "seven"], ["nothing", "seven"]),
             (["half", "seven"], ["half", "computed"]),
+            (["half", "lowest"], ["half", ""]),
+            (["half", "none"], ["half", "lowest"]),
+            (["half", ""], ["half", ""]),
         ] {
             let nodes = paired(there, back);
             assert_eq!(nodes[1].op_type, "DequantizeLinear", "{there:?} {back:?}");

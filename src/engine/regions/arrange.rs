@@ -1,7 +1,7 @@
 //! One piece of memory for all maps of a region.
 
 use super::compile::Compiler;
-use super::program::{MapId, Other};
+use super::program::MapId;
 use crate::kernels::nchwc::Layout;
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -12,11 +12,7 @@ impl Compiler<'_> {
     pub(super) fn arrange(&self, layouts: &[Layout]) -> (Vec<usize>, usize) {
         let mut needed: HashMap<MapId, (usize, usize)> = HashMap::new();
         for (index, step) in self.steps.iter().enumerate() {
-            let others = step.epilogue.iter().filter_map(|(_, other)| match other {
-                Other::Map(map) | Other::ChannelsOf(map) => Some(*map),
-                _ => None,
-            });
-            for map in step.input.into_iter().chain(step.output).chain(step.codes).chain(others) {
+            for map in step.reads().chain(step.output).chain(step.codes) {
                 let entry = needed.entry(self.root(map).0).or_insert((index, index));
                 entry.1 = index;
             }

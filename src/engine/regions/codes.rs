@@ -1,8 +1,8 @@
 //! Where in a region activations are codes of one byte: what dense convolutions read that have a range for it.
 
 use super::compile::{Compiler, Draft, Plan, Planned};
-use super::program::{MapId, Other, Work};
-use super::recognise::Kind;
+use super::program::{MapId, Work};
+use super::recognise::{Kind, Recognised};
 use crate::kernels::nchwc::Quantization;
 use std::ops::Range;
 use tract_onnx::tract_core::internal::OutletId;
@@ -28,6 +28,14 @@ impl Compiler<'_> {
         let mut readers = self.region.nodes.iter().filter(|(_, n)| n.inputs.iter().any(|(o, _)| *o == outlet));
         !self.region.outputs.contains(&outlet)
             && readers.all(|(_, n)| matches!(n.kind, Kind::Conv { codes: Some(_), .. }))
+    }
+
+    /// Whether the value is rounded, and nothing but such convolutions reads it then.
+    pub(super) fn only_for_convolutions_of_codes(&self, outlet: OutletId) -> bool {
+        let mut readers = self.region.nodes.iter().filter(|(_, n)| n.inputs.iter().any(|(o, _)| *o == outlet));
+        let rounds =
+            |(made, n): &(OutletId, Recognised)| matches!(n.kind, Kind::FakeQuantize(_)) && self.only_for_codes(*made);
+        self.kernels.reads_codes() && !self.region.outputs.contains(&outlet) && readers.all(rounds)
     }
 
     /// What a convolution of `outlet` reads: its codes, if it has been rounded to some.
@@ -128,11 +136,6 @@ impl Compiler<'_> {
     }
 
     fn reads(&self, step: usize, map: MapId) -> bool {
-        let Planned { input, epilogue, .. } = &self.steps[step];
-        let others = epilogue.iter().filter_map(|(_, other)| match other {
-            Other::Map(map) | Other::ChannelsOf(map) => Some(*map),
-            _ => None,
-        });
-        input.iter().copied().chain(others).any(|read| self.overlap(read, map))
+        self.steps[step].reads().any(|read| self.overlap(read, map))
     }
 }

@@ -7,6 +7,7 @@ use crate::kernels::nchwc::{
     Buffer, Codes, Conv, Depthwise, Elementwise, Kernels, Layout, MaxPool, Quantization, Window,
 };
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use tract_onnx::tract_core::internal::OutletId;
 
 /// Maps of no more channels that only dense convolutions read get one block of just these, whatever the kernels' are:
@@ -49,8 +50,8 @@ pub(super) struct Draft {
 /// Work whose weights are not in the order of the kernels yet.
 pub(super) enum Plan {
     Ready(Work),
-    Conv { window: Window, weights: Vec<f32>, bias: Vec<f32>, codes: Option<Codes>, range: (f32, f32) },
-    Depthwise { window: Window, weights: Vec<f32>, bias: Vec<f32>, range: (f32, f32) },
+    Conv { window: Window, weights: Arc<Vec<f32>>, bias: Vec<f32>, codes: Option<Arc<Codes>>, range: (f32, f32) },
+    Depthwise { window: Window, weights: Arc<Vec<f32>>, bias: Vec<f32>, range: (f32, f32) },
     MaxPool(Window),
 }
 
@@ -60,6 +61,17 @@ pub(super) struct Planned {
     pub(super) output: Option<MapId>,
     pub(super) codes: Option<MapId>,
     pub(super) epilogue: Vec<(Elementwise, Other)>,
+}
+
+impl Planned {
+    /// The maps that it reads.
+    pub(super) fn reads(&self) -> impl Iterator<Item = MapId> {
+        let others = self.epilogue.iter().filter_map(|(_, other)| match other {
+            Other::Map(map) | Other::ChannelsOf(map) => Some(*map),
+            _ => None,
+        });
+        self.input.into_iter().chain(others)
+    }
 }
 
 /// A value of the graph.
@@ -174,6 +186,14 @@ impl Compiler<'_> {
         self.push(Plan::Ready(Work::Copy { from: 0, to: 0 }), Some(from), map)
     }
 
+    /// A value whose step may be given more to do: itself if nobody else reads it, a copy otherwise.
+    fn own(&mut self, outlet: OutletId, value: Value) -> Value {
+        match value.step {
+            Some(_) if self.is_read_once(outlet) => value,
+            _ => self.copy(value.map),
+        }
+    }
+
     fn node(&mut self, made: OutletId, node: &Recognised) -> Option<Value> {
         let inputs: Vec<Value> = node.inputs.iter().map(|(outlet, form)| self.value(*outlet, form)).collect();
         let first = *inputs.first()?;
@@ -224,27 +244,25 @@ impl Compiler<'_> {
                 self.push(Plan::Ready(work), Some(first.map), map)
             }
             Kind::Each(ops) => {
-                let value = match first.step {
-                    Some(_) if self.is_read_once(*outlet) => first,
-                    _ => self.copy(first.map),
-                };
+                let value = self.own(*outlet, first);
                 for (op, stored) in ops {
                     self.also(value.step?, *op, stored)?;
                 }
                 value
             }
-            Kind::FakeQuantize(quantization) => match self.codes_of(first.map, *quantization) {
-                Some(map) if self.only_for_codes(made) => Value { map, step: None, ready: first.ready },
-                _ => {
-                    let value = match first.step {
-                        Some(_) if self.is_read_once(*outlet) => first,
-                        _ => self.copy(first.map),
-                    };
-                    self.also(value.step?, Elementwise::FakeQuantize(*quantization), &[])?;
-                    self.rounded.insert(made, *quantization);
-                    value
+            Kind::FakeQuantize(quantization) => {
+                // A map for codes only if somebody reads it.
+                let codes = if self.only_for_codes(made) { self.codes_of(first.map, *quantization) } else { None };
+                match codes {
+                    Some(map) => Value { map, step: None, ready: first.ready },
+                    None => {
+                        let value = self.own(*outlet, first);
+                        self.also(value.step?, Elementwise::FakeQuantize(*quantization), &[])?;
+                        self.rounded.insert(made, *quantization);
+                        value
+                    }
                 }
-            },
+            }
             Kind::Both(op) => self.both(*op, [node.inputs[0].0, node.inputs[1].0], [first, inputs[1]])?,
             Kind::Gate(op) => {
                 let gate = inputs[1];
@@ -374,7 +392,7 @@ impl Compiler<'_> {
         let biases = (0..all * channels).map(|i| bias.get(i % channels).copied().unwrap_or(0.0)).collect();
         let between = self.draft([all * channels, rows, columns], self.kernels.lanes());
         let range = (f32::NEG_INFINITY, f32::INFINITY);
-        let plan = Plan::Conv { window: Window::POINT, weights: spaced, bias: biases, codes: None, range };
+        let plan = Plan::Conv { window: Window::POINT, weights: Arc::new(spaced), bias: biases, codes: None, range };
         self.push(plan, Some(from), between);
         let map = self.draft(sides, lanes);
         let work = Work::Spread { rows: taps.0, columns: taps.1, channels };
@@ -386,7 +404,8 @@ impl Compiler<'_> {
         let lanes = self.kernels.lanes();
         let parts: Vec<usize> = inputs.iter().map(|input| self.drafts[input.map].channels).collect();
         let mut begins = parts.iter().scan(0, |sum, part| Some(std::mem::replace(sum, *sum + part)));
-        let gaps = !begins.all(|first| first % lanes == 0) && self.only_for_convolutions(made);
+        let convolutions = self.only_for_convolutions(made) || self.only_for_convolutions_of_codes(made);
+        let gaps = !begins.all(|first| first % lanes == 0) && convolutions;
         let root = match gaps {
             // Every part begins with a block of its own.
             true => {
@@ -486,7 +505,7 @@ impl Compiler<'_> {
                     let filled = from.filled.as_deref();
                     let conv = match from.codes {
                         Some((_, quantization)) => {
-                            Conv::of_codes(self.kernels, input, filled, window, &codes?, &bias, quantization)?
+                            Conv::of_codes(self.kernels, input, filled, window, codes.as_deref()?, &bias, quantization)?
                         }
                         None => Conv::new(self.kernels, input, filled, window, &weights, &bias),
                     };

@@ -64,6 +64,11 @@ impl PartialEq for RegionOp {
 impl Eq for RegionOp {}
 
 impl RegionOp {
+    /// Dense convolutions, and those of them whose activations are codes of one byte.
+    pub fn convolutions(&self) -> (usize, usize) {
+        self.program.convolutions()
+    }
+
     /// Runs it; `time` is told what each step took.
     pub fn run(&self, inputs: &[TValue], time: impl FnMut(&'static str, Duration)) -> TractResult<TVec<TValue>> {
         let views = inputs.iter().map(|v| v.to_plain_array_view::<f32>()).collect::<TractResult<Vec<_>>>()?;
@@ -90,7 +95,7 @@ impl Op for RegionOp {
 
     fn info(&self) -> TractResult<Vec<String>> {
         let Program { steps, memory, .. } = &*self.program;
-        let of_codes = self.program.convolutions_of_codes();
+        let (_, of_codes) = self.convolutions();
         Ok(vec![format!("{} steps, {of_codes} convolutions of codes, {memory} floats of memory", steps.len())])
     }
 

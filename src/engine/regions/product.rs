@@ -3,6 +3,7 @@
 use super::form::Form;
 use super::recognise::{Kind, Look, Recognised};
 use crate::kernels::nchwc::Window;
+use std::sync::Arc;
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::einsum::EinSum;
 
@@ -72,6 +73,7 @@ impl Look<'_> {
             weights.extend((0..inputs).map(|input| stored[output * per_output + input * per_input]));
         }
         let codes = self.codes(data_slot, &weights, outputs);
+        let weights = Arc::new(weights);
         let kind = Kind::Conv { window: Window::POINT, weights, bias: vec![0.0; outputs], codes };
         self.found(kind, vec![(self.node.inputs[data_slot], input)], output)
     }

@@ -118,12 +118,11 @@ impl Step {
 }
 
 impl Program {
-    /// Convolutions whose activations are codes of one byte.
-    pub fn convolutions_of_codes(&self) -> usize {
-        let of_codes = |step: &&Step| {
-            matches!(step.work, Work::Conv(_)) && step.input.is_some_and(|map| self.maps[map].codes.is_some())
-        };
-        self.steps.iter().filter(of_codes).count()
+    /// Dense convolutions, and those of them whose activations are codes of one byte.
+    pub fn convolutions(&self) -> (usize, usize) {
+        let dense = || self.steps.iter().filter(|step| matches!(step.work, Work::Conv(_)));
+        let reads_codes = |step: &&Step| step.input.is_some_and(|map| self.maps[map].codes.is_some());
+        (dense().count(), dense().filter(reads_codes).count())
     }
 
     /// Computes `outputs` from `inputs`; `time` is told what each step took.

@@ -5,6 +5,7 @@ use super::program::Mix;
 use crate::engine::fake_quantize::FakeQuantize;
 use crate::kernels::nchwc::{Codes, Elementwise, Quantization, Window};
 use std::collections::HashMap;
+use std::sync::Arc;
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::array::{Slice, TypedConcat};
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
@@ -22,14 +23,14 @@ pub enum Kind {
     /// Weights are OIHW.
     Conv {
         window: Window,
-        weights: Vec<f32>,
+        weights: Arc<Vec<f32>>,
         bias: Vec<f32>,
         /// The weights again, if they have 8 bits and the input does.
-        codes: Option<Codes>,
+        codes: Option<Arc<Codes>>,
     },
     Depthwise {
         window: Window,
-        weights: Vec<f32>,
+        weights: Arc<Vec<f32>>,
         bias: Vec<f32>,
     },
     /// A transposed convolution whose windows (rows, columns) do not overlap; weights are taps x output x input channels.
@@ -239,17 +240,17 @@ impl Look<'_> {
             return Ok(None);
         }
         let kind = match op.group {
-            1 => Kind::Conv { window, codes: self.codes(0, &weights, outputs), weights, bias },
-            n if n == inputs && n == outputs => Kind::Depthwise { window, weights, bias },
+            1 => Kind::Conv { window, codes: self.codes(0, &weights, outputs), weights: Arc::new(weights), bias },
+            n if n == inputs && n == outputs => Kind::Depthwise { window, weights: Arc::new(weights), bias },
             _ => return Ok(None),
         };
         self.found(kind, vec![(self.node.inputs[0], input)], output)
     }
 
     /// The codes of weights, if an input has been rounded to codes too.
-    pub(super) fn codes(&self, input: usize, weights: &[f32], outputs: usize) -> Option<Codes> {
+    pub(super) fn codes(&self, input: usize, weights: &[f32], outputs: usize) -> Option<Arc<Codes>> {
         let made = self.model.node(self.node.inputs[input].node).op_as::<ElementWiseOp>();
-        made.filter(|op| op.0.is::<FakeQuantize>()).and_then(|_| Codes::of(weights, outputs))
+        made.filter(|op| op.0.is::<FakeQuantize>()).and_then(|_| Codes::of(weights, outputs).map(Arc::new))
     }
 
     fn deconv(&self, op: &Deconv) -> TractResult<Option<Recognised>> {
@@ -293,7 +294,8 @@ impl Look<'_> {
         let taps = window.kernel[0] * window.kernel[1];
         let weight = if op.normalize { 1.0 / taps as f32 } else { 1.0 };
         let [channels, ..] = input.sides();
-        let kind = Kind::Depthwise { window, weights: vec![weight; channels * taps], bias: vec![0.0; channels] };
+        let weights = Arc::new(vec![weight; channels * taps]);
+        let kind = Kind::Depthwise { window, weights, bias: vec![0.0; channels] };
         self.found(kind, vec![(self.node.inputs[0], input)], output)
     }
 

@@ -345,17 +345,17 @@ impl Conv {
                     }
                 }
             }
-            (Weights::Codes { kernels, weights, start, scale }, Source::Codes(input)) => {
+            (Weights::Codes { kernels: quantized, weights, start, scale }, Source::Codes(input)) => {
                 let weights = bytes(weights);
                 let weights = weights[first * (weights.len() / self.bias.len())..].as_ptr().cast();
                 let input = input[line.input..].as_ptr();
                 let (start, scale) = (start[first..].as_ptr(), scale[first..].as_ptr());
                 let tile = QuantizedTile { input, step, taps, weights, start, scale, bias, output, plane, low, high };
-                for part in parts(line.pixels, kernels.pixels[blocks - 1]) {
+                for part in parts(line.pixels, quantized.pixels[blocks - 1]) {
                     // SAFETY: as above.
                     unsafe {
                         let (input, output) = (input.add(part.start * step), output.add(part.start * lanes));
-                        kernels.dense[blocks - 1][spacing][part.len() - 1](&QuantizedTile { input, output, ..tile })
+                        quantized.dense[blocks - 1][spacing][part.len() - 1](&QuantizedTile { input, output, ..tile })
                     }
                 }
             }
@@ -397,10 +397,8 @@ impl Depthwise {
                 packed[(channel / lanes * places.len() + place) * lanes + channel % lanes] = *weight;
             }
         }
-        let mut padded = Buffer::zeros(input.blocks() * lanes);
-        padded[..bias.len()].copy_from_slice(bias);
         let taps = places.into_iter().map(|offset| Tap { offset, channels: lanes }).collect();
-        Depthwise { window, input, taps, weights: packed, bias: padded, range: OPEN }
+        Depthwise { window, input, taps, weights: packed, bias: in_blocks(bias, lanes), range: OPEN }
     }
 
     /// Cuts results to a range, before any epilogue.

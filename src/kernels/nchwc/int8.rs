@@ -1,7 +1,7 @@
 //! Dense convolutions of activations and weights in 8 bits: what the kernels need of an instruction set, and the inner loops.
 //!
 //! Activations are codes, `scale * (code - zero_point)` with one scale and one zero point a map; weights are whole numbers
-//! from -127 to 127 with one scale for each output channel. Sums are exact in 32 bits, so every instruction set gives the same
+//! from -128 to 127 with one scale for each output channel. Sums are exact in 32 bits, so every instruction set gives the same
 //! ones. Four input channels at a time are multiplied and added into a lane, which is what processors have an instruction for.
 
 use super::MAX_BLOCKS;
@@ -20,35 +20,52 @@ pub struct Quantization {
     pub zero_point: u8,
 }
 
+/// Adding this leaves no room for a fraction in an f32: 1.5 * 2^23.
+const BIG: f32 = 12_582_912.0;
+
+/// The nearest whole number, the even one of two, of numbers below 2^22; in one instruction each on every processor, where the
+/// standard library calls a function.
+fn rounded(x: f32) -> f32 {
+    (x + BIG) - BIG
+}
+
 /// Weights of 8 bits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Codes {
-    /// From -127 to 127, in the order that they had.
+    /// From -128 to 127, in the order that they had.
     pub weights: Vec<i8>,
     /// What those of each output channel are to be multiplied with.
     pub scales: Vec<f32>,
 }
 
 impl Codes {
-    /// The whole numbers that `weights`, as many for each of `outputs` channels, are multiples of; `None` if there is a channel
-    /// whose weights are not: nothing is rounded here.
+    /// What `weights`, as many for each of `outputs` channels, are whole multiples of; `None` if there is a channel whose weights
+    /// are not, but for the last digits of an f32: nothing is rounded here. `None` as well for so many weights that a sum of
+    /// products might leave an i32.
     pub fn of(weights: &[f32], outputs: usize) -> Option<Codes> {
         let each = (weights.len() / outputs.max(1)).max(1);
+        if each > i32::MAX as usize / (128 * 255) {
+            return None;
+        }
         let mut codes = Codes { weights: Vec::with_capacity(weights.len()), scales: Vec::with_capacity(outputs) };
         for row in weights.chunks_exact(each) {
-            let largest = row.iter().fold(0f32, |m, w| m.max(w.abs()));
-            if largest == 0.0 {
+            if row.iter().all(|w| *w == 0.0) {
                 codes.weights.extend(row.iter().map(|_| 0));
                 codes.scales.push(0.0);
                 continue;
             }
+            let largest = row.iter().fold(0f32, |m, w| m.max(w.abs()));
             // The largest need not have been 127.
             let whole = |top: &u8| {
-                let unit = f32::from(*top) / largest;
-                row.iter().all(|w| (w * unit - (w * unit).round_ties_even()).abs() < 1e-3)
+                let top = f32::from(*top);
+                let is_whole = |w: &f32| {
+                    let code = rounded(w * (top / largest));
+                    (w * (top / largest) - code).abs() <= top * 1e-6 && code <= 127.0
+                };
+                row.iter().all(is_whole)
             };
-            let top = f32::from((1..=127u8).rev().find(whole)?);
-            codes.weights.extend(row.iter().map(|w| (w * (top / largest)).round_ties_even() as i8));
+            let top = f32::from((1..=128u8).rev().find(whole)?);
+            codes.weights.extend(row.iter().map(|w| rounded(w * (top / largest)) as i8));
             codes.scales.push(largest / top);
         }
         Some(codes)
@@ -67,7 +84,7 @@ pub(super) trait Dot {
     type Weights: Copy;
     /// [`QUAD`] codes, the same for all lanes.
     type Codes: Copy;
-    /// What the instruction takes codes for is less by this.
+    /// Codes reach the instruction less this.
     const SHIFT: i32;
     /// One for each lane.
     unsafe fn sums(from: *const i32) -> Self::Sums;
@@ -78,7 +95,7 @@ pub(super) trait Dot {
     /// Adds to every lane its weights times the codes.
     unsafe fn dot(sums: Self::Sums, weights: Self::Weights, codes: Self::Codes) -> Self::Sums;
     unsafe fn floats(sums: Self::Sums) -> <Self::Simd as Simd>::V;
-    /// Whole numbers from 0 to 255 into a byte each.
+    /// Whole numbers from 0 to 255 into a byte each; what is not a number becomes some code.
     unsafe fn pack(values: <Self::Simd as Simd>::V, to: *mut u8);
 }
 
@@ -157,15 +174,14 @@ pub(super) unsafe fn dense<D: Dot, const BLOCKS: usize, const PIXELS: usize, con
 }
 
 /// The codes of lanes as floats: `x * inverse` cut to what has a code, rounded to the nearest whole number (to the even one of
-/// two), plus `zero`. This order is that of ONNX's QuantizeLinear.
+/// two), plus `zero`: QuantizeLinear, but for the reciprocal, with which tract multiplies as well.
 #[inline(always)]
 pub(super) unsafe fn code<S: Simd>(x: S::V, inverse: S::V, zero: S::V) -> S::V {
     unsafe {
         let low = S::sub(S::splat(0.0), zero);
         let high = S::sub(S::splat(255.0), zero);
         let x = S::min(high, S::max(low, S::mul(x, inverse)));
-        // Adding 1.5 * 2^23 leaves no room for a fraction.
-        let big = S::splat(12_582_912.0);
+        let big = S::splat(BIG);
         S::add(S::sub(S::add(x, big), big), zero)
     }
 }
@@ -207,8 +223,8 @@ macro_rules! quantized {
         pub(super) use $name::QUANTIZED as $name;
         #[allow(non_snake_case)] // one module for each, named as what it gives
         mod $name {
-            use crate::kernels::nchwc::int8::{self, Dot, QuantizedKernels, QuantizedTile};
-            use crate::kernels::nchwc::tiles::by_pixels;
+            use super::super::int8::{self, Dot, QuantizedKernels, QuantizedTile};
+            use super::super::tiles::by_pixels;
 
             $(#[target_feature(enable = $feature)])?
             unsafe fn dense<const BLOCKS: usize, const PIXELS: usize, const SPACING: usize>(tile: &QuantizedTile) {
@@ -219,7 +235,7 @@ macro_rules! quantized {
                 unsafe { int8::encode::<$dot>(values, count, inverse, zero, codes) }
             }
 
-            pub(in crate::kernels::nchwc) static QUANTIZED: QuantizedKernels = QuantizedKernels {
+            pub(in super::super) static QUANTIZED: QuantizedKernels = QuantizedKernels {
                 pixels: $pixels,
                 dense: [
                     [by_pixels!(dense, [1], 0), by_pixels!(dense, [1], 1), by_pixels!(dense, [1], 2)],

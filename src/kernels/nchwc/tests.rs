@@ -388,6 +388,73 @@ fn operations_on_single_values() {
     }
 }
 
+/// Maps without borders run as one row; lines are longer than a tile, and than a line's memory beside them.
+#[test]
+fn codes_of_long_lines_with_an_epilogue() {
+    let mut random = Rng::with_seed(9);
+    let (rows, columns, inputs, outputs) = (7, 30, 19, 50);
+    let quantization = Quantization { scale: 0.02, zero_point: 100 };
+    let weights: Vec<f32> = (0..outputs * inputs).map(|_| random.i32(-127..=127) as f32 * 0.002).collect();
+    let codes_of_weights = Codes::of(&weights, outputs).unwrap();
+    let bias = numbers(&mut random, outputs);
+    let codes: Vec<u8> = (0..inputs * rows * columns).map(|_| random.u8(..)).collect();
+    let data = codes.iter().map(|code| (f32::from(*code) - 100.0) * 0.02).collect();
+    let input = Plain { sides: [inputs, rows, columns], data };
+    let mut expected = convolved(&input, &Window::POINT, &weights, &bias, false);
+    let other = Plain::random(&mut random, expected.sides);
+    let channels = numbers(&mut random, outputs);
+    epilogue(&mut expected, &other, &channels);
+    for kernels in quantizing() {
+        let lanes = kernels.lanes();
+        let layout = Layout::new(inputs, rows, columns, lanes);
+        let map: Vec<u8> = input
+            .blocks(&layout, 0.0)
+            .iter()
+            .map(|v| if v.is_nan() { 9 } else { (v / 0.02).round() as i32 as u8 })
+            .collect();
+        let map: Vec<u8> = map.iter().map(|code| code.wrapping_add(100)).collect();
+        let conv =
+            Conv::of_codes(kernels, layout, None, Window::POINT, &codes_of_weights, &bias, quantization).unwrap();
+        let to = Layout::new(outputs, rows, columns, lanes);
+        let beside = other.blocks(&to, 0.0);
+        let values = conv_values(&channels, to.blocks() * lanes);
+        let steps = [
+            Epilogue { op: Elementwise::LeakyRelu { slope: 0.1 }, operand: Operand::None },
+            Epilogue { op: Elementwise::Add, operand: Operand::Map(&beside, to) },
+            Epilogue { op: Elementwise::Multiply, operand: Operand::Channels(&values) },
+        ];
+        let written = Quantization { scale: 0.05, zero_point: 128 };
+        let (mut output, mut both, mut alone) = (Buffer::zeros(to.len()), vec![1; to.len()], vec![2; to.len()]);
+        let maps = Maps { floats: Some((&mut output, to)), codes: Some((&mut both, to, written)) };
+        conv.run(kernels, Source::Codes(&map), maps, &steps, &Team::new(2));
+        Plain::from(&output, &to).assert_near(&expected, &format!("{kernels:?}"));
+        let maps = Maps { floats: None, codes: Some((&mut alone, to, written)) };
+        conv.run(kernels, Source::Codes(&map), maps, &steps, &Team::new(2));
+        assert_eq!(real(&both, &to), real(&alone, &to), "{kernels:?}");
+
+        let layout = Layout::new(outputs, rows, columns, lanes);
+        let depthwise = Depthwise::new(kernels, layout, Window::POINT, &channels, &bias);
+        let maps = Maps { floats: None, codes: Some((&mut alone, to, written)) };
+        depthwise.run(kernels, &other.blocks(&layout, 0.0), maps, &steps[..1], &Team::new(2));
+        let mut floats = Buffer::zeros(to.len());
+        depthwise.run(kernels, &other.blocks(&layout, 0.0), Maps::floats(&mut floats, &to), &steps[..1], &Team::new(2));
+        encode(kernels, (&to, &floats), (&to, &mut both), written, &Team::new(1));
+        assert_eq!(real(&both, &to), real(&alone, &to), "{kernels:?}");
+    }
+}
+
+fn conv_values(channels: &[f32], len: usize) -> Buffer {
+    let mut values = Buffer::zeros(len);
+    values[..channels.len()].copy_from_slice(channels);
+    values
+}
+
+/// The codes of channels that exist.
+fn real(codes: &[u8], layout: &Layout) -> Vec<f32> {
+    let floats: Vec<f32> = codes.iter().map(|code| f32::from(*code)).collect();
+    Plain::from(&floats, layout).data
+}
+
 #[test]
 fn weights_that_were_whole_numbers_are_found_again() {
     for largest in [127, 126, 90, 64, 40, 3] {
@@ -405,6 +472,14 @@ fn weights_that_were_whole_numbers_are_found_again() {
     // Others are not rounded.
     let weights: Vec<f32> = (0..100).map(|i| (i as f32 * 0.7).sin()).collect();
     assert_eq!(Codes::of(&weights, 4), None);
+    let small: Vec<f32> = [1.0].into_iter().chain((0..200).map(|i| 0.0009 * (-1f32).powi(i))).collect();
+    assert_eq!(Codes::of(&small, 1), None);
+    assert_eq!(Codes::of(&[f32::NAN; 3], 1), None);
+    // Of the two ends, the lower one has a code of its own.
+    assert_eq!(Codes::of(&[-128.0, 127.0, 1.0], 1).unwrap().weights, [-128, 127, 1]);
+    assert_eq!(Codes::of(&[128.0, 127.0, 1.0], 1), None);
+    // A sum of so many products may leave 32 bits.
+    assert_eq!(Codes::of(&vec![1.0; 70_000], 1), None);
     let zeros = Codes::of(&[0.0; 9], 3).unwrap();
     assert_eq!((zeros.weights, zeros.scales), (vec![0; 9], vec![0.0; 3]));
 }

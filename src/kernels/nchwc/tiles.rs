@@ -11,9 +11,9 @@ pub(super) const MAX_BLOCKS: usize = 3;
 /// Where one tap of a convolution window lies.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Tap {
-    /// Floats from the input pixel under the window's upper left corner.
+    /// Elements from the input pixel under the window's upper left corner.
     pub offset: usize,
-    /// Input channels there, which lie side by side.
+    /// Input channels there, which lie side by side; of codes, quads of them.
     pub channels: usize,
 }
 
