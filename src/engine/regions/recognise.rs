@@ -169,19 +169,21 @@ impl Look<'_> {
         }))
     }
 
-    /// The axes of a map of one picture, channels first.
+    /// The axes of a map of one picture. tract may have moved the channels behind the sides.
     fn axes_of(&self, format: DataFormat, shape: &[usize]) -> Option<Form> {
-        let first = match format {
-            DataFormat::NCHW if shape.first() == Some(&1) => 1,
-            DataFormat::CHW => 0,
+        let pictures = usize::from(matches!(format, DataFormat::NCHW | DataFormat::NHWC));
+        let last = matches!(format, DataFormat::HWC | DataFormat::NHWC);
+        if shape.get(..pictures)?.iter().any(|n| *n != 1) {
+            return None;
+        }
+        let first = pictures + usize::from(!last);
+        let (rows, columns) = match shape.len().checked_sub(pictures + 1)? {
+            1 => (None, Some(first)),
+            2 => (Some(first), Some(first + 1)),
             _ => return None,
         };
-        let (rows, columns) = match shape.len() - first {
-            2 => (None, Some(first + 1)),
-            3 => (Some(first + 1), Some(first + 2)),
-            _ => return None,
-        };
-        Some(Form { shape: shape.to_vec(), channels: first, rows, columns, merged: None })
+        let channels = if last { shape.len() - 1 } else { pictures };
+        Some(Form { shape: shape.to_vec(), channels, rows, columns, merged: None })
     }
 
     /// The forms of the first input and of the output of a convolution or a pool.
