@@ -1,4 +1,4 @@
-//! Where in a region activations are codes of one byte: what dense convolutions read that have a range for it.
+//! Where in a region activations are codes of one byte: between a rounding to 8 bits and the dense convolutions that read it.
 
 use super::compile::{Compiler, Draft, Plan, Planned};
 use super::program::{MapId, Work};
