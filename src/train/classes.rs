@@ -4,7 +4,8 @@ use super::figures::{Answer, Figures};
 use super::logistic::{Linear, Rows, Step, Until};
 use crate::engine::{Attribute, Network};
 use crate::error::{Error, Result};
-use crate::models::Model;
+use crate::models::manifest::Colour;
+use crate::models::{Model, sha256_hex};
 use crate::preprocess::Part;
 use crate::tasks::metadata::names_text;
 use ndarray::{Array2, ArrayView2, Axis};
@@ -208,6 +209,18 @@ fn validate(
         lists.push(held.map(|i| answer(&head, i, &examples[i])).collect());
     }
     lists
+}
+
+/// `trunk` as it stands in the file of [`onnx`], which takes pixels from 0 to 1: what is learned from its features is then applied
+/// to the same ones. Other arithmetic on the way in moves last bits, and a network that rounds its activations makes more of that.
+pub fn as_in_file(trunk: &Model) -> Result<Model> {
+    let mut info = trunk.info.clone();
+    let features = std::mem::replace(&mut info.outputs.features, "looked_at".to_string());
+    let outputs = [(features.as_str(), info.outputs.features.as_str())];
+    let bytes = Network::on(trunk, &[&features], info.input.size)?.finish(&outputs, &[])?;
+    (info.input.mean, info.input.std, info.input.colour) = ([0.0; 3], [255.0; 3], Colour::Rgb);
+    info.sha256 = sha256_hex(&bytes);
+    Ok(Model { info, bytes: bytes.into() })
 }
 
 /// The ONNX file of `head` on `trunk` for pictures of `size` (width, height), stretched to it: `images` in, `probabilities`

@@ -96,8 +96,8 @@ impl TrainClasses {
         set.tell(&mut told)?;
         let augment = self.augment.unwrap_or(if part.is_some() { Augment::Shift } else { Augment::Full });
         let store = Store::open(self.cache.as_deref(), &self.out, Precision::Single)?;
-        let looker =
-            Looker { embedder: Embedder::new(&model)?, part, augment, model: model.info.sha256.clone(), store };
+        let trunk = classes::as_in_file(&model)?;
+        let looker = Looker { embedder: Embedder::new(&trunk)?, part, augment, model: trunk.info.sha256, store };
         let (train, val) = looker.examples(&mut set, options)?;
         if let Err(error) = set.tell(&mut told) {
             looker.store.finish();
