@@ -1,8 +1,8 @@
-//! Whole convolutions out of tiles: which part of the output is computed when.
+//! Whole dense convolutions out of tiles: which part of the output is computed when.
 
 use super::int8::{Codes, QUAD, Quantization, QuantizedKernels, QuantizedTile};
 use super::lines::{Epilogue, LINE, Line, Lines, Maps, Operand, Sink, Window, in_parts, share};
-use super::tiles::{MAX_BLOCKS, MAX_PIXELS, Tap, Tile, TileFn};
+use super::tiles::{MAX_BLOCKS, MAX_PIXELS, Tap, Tile};
 use super::{Buffer, Kernels, Layout, Team, bytes, bytes_mut};
 use std::ops::Range;
 
@@ -10,15 +10,24 @@ use std::ops::Range;
 const INPUT_BYTES: usize = 192 << 10;
 /// The same where the weights do not fit beside it and are the larger part of what is read.
 const LARGE_INPUT_BYTES: usize = 1 << 20;
+/// Bytes that come from memory at once.
+const CACHE_LINE: usize = 64;
 /// No bounds for results.
-const OPEN: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);
+pub(super) const OPEN: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);
 
 impl Kernels {
     /// Applies `epilogue` to a line of one block, which has been computed at `values`.
     ///
     /// # Safety
     /// The line lies there, and nothing else accesses it meanwhile.
-    unsafe fn finish(&self, epilogue: &[Epilogue], lines: &Lines, block: usize, line: &Line, values: *mut f32) {
+    pub(super) unsafe fn finish(
+        &self,
+        epilogue: &[Epilogue],
+        lines: &Lines,
+        block: usize,
+        line: &Line,
+        values: *mut f32,
+    ) {
         let count = line.pixels * self.lanes;
         for Epilogue { op, operand } in epilogue {
             match operand {
@@ -44,7 +53,7 @@ impl Kernels {
         }
     }
 
-    fn spacing(&self, window: &Window, input: &Layout) -> usize {
+    pub(super) fn spacing(&self, window: &Window, input: &Layout) -> usize {
         match window.stride[1] {
             stride @ (1 | 2) if input.lanes == self.lanes => stride,
             _ => 0,
@@ -53,9 +62,27 @@ impl Kernels {
 }
 
 /// A line in parts of nearly the same length, of which none is longer than `widest`.
-fn parts(pixels: usize, widest: usize) -> impl Iterator<Item = Range<usize>> {
+pub(super) fn parts(pixels: usize, widest: usize) -> impl ExactSizeIterator<Item = Range<usize>> {
     let count = pixels.div_ceil(widest.min(MAX_PIXELS));
     (0..count).map(move |index| share(pixels, index, count))
+}
+
+/// Asks for the memory of a slice, which will be read soon.
+fn fetch(bytes: &[u8]) {
+    for line in bytes.chunks(CACHE_LINE) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: every x86-64 has the instruction, and it is a hint: nothing is read or written.
+        unsafe {
+            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(line.as_ptr().cast())
+        }
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: as above.
+        unsafe {
+            std::arch::asm!("prfm pldl1keep, [{line}]", line = in(reg) line.as_ptr(), options(nostack, readonly, preserves_flags))
+        }
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        let _ = line;
+    }
 }
 
 /// Output blocks in twos, the last three together if there is an odd number: one alone makes less of each input value.
@@ -112,6 +139,8 @@ pub struct Conv {
     lanes: usize,
     outputs: usize,
     taps: Vec<Tap>,
+    /// Weights of an output channel as they are stored.
+    terms: usize,
     /// Output blocks that are computed together.
     groups: Vec<Range<usize>>,
     weights: Weights,
@@ -193,7 +222,7 @@ impl Conv {
         }
         let bias = in_blocks(bias, lanes);
         let weights = Weights::Floats(packed);
-        Conv { window, input, lanes, outputs, taps: order.taps, groups, weights, bias, range: OPEN }
+        Conv { window, input, lanes, outputs, taps: order.taps, terms, groups, weights, bias, range: OPEN }
     }
 
     /// As [`Conv::new`], of an input in codes; `None` if the kernels have no such convolutions.
@@ -233,7 +262,8 @@ impl Conv {
         }
         let bias = in_blocks(bias, lanes);
         let weights = Weights::Codes { kernels: quantized, weights: packed, start, scale };
-        Some(Conv { window, input, lanes, outputs, taps: order.taps, groups, weights, bias, range: OPEN })
+        let terms = order.places.len();
+        Some(Conv { window, input, lanes, outputs, taps: order.taps, terms, groups, weights, bias, range: OPEN })
     }
 
     /// Cuts results to a range, before any epilogue.
@@ -265,6 +295,16 @@ impl Conv {
         })
     }
 
+    /// The weights of a group, as bytes.
+    fn weights_of(&self, group: &Range<usize>) -> &[u8] {
+        let (weights, element) = match &self.weights {
+            Weights::Floats(weights) => (bytes(weights), 4),
+            Weights::Codes { weights, .. } => (bytes(weights), 1),
+        };
+        let block = self.lanes * self.terms * element;
+        &weights[group.start * block..group.end * block]
+    }
+
     /// Weights in all, in elements of the input.
     fn weights_len(&self) -> usize {
         match &self.weights {
@@ -294,14 +334,18 @@ impl Conv {
         let chunk = (budget / line_bytes.max(1)).max(1);
         let mut beside = sink.beside(MAX_BLOCKS, self.lanes);
         for first in mine.clone().step_by(chunk) {
-            for group in &self.groups[groups.clone()] {
-                for index in first..(first + chunk).min(mine.end) {
+            let indices = first..(first + chunk).min(mine.end);
+            for (at, group) in self.groups[groups.clone()].iter().enumerate() {
+                // Weights are read once a run, and there are more of them in a network than the caches hold.
+                let next = self.groups[groups.clone()].get(at + 1).map_or(&[][..], |next| self.weights_of(next));
+                for index in indices.clone() {
                     let line = lines.get(index);
+                    let next = &next[share(next.len(), index - first, indices.len())];
                     let (to, plane) = sink.line(lines, group.start, &line, &mut beside);
                     // SAFETY: `Lines::new` has checked that windows stay inside of the input, `run` that the slices are as
                     // long as their layouts and that no two threads get the same lines of the same blocks.
                     unsafe {
-                        self.line(kernels, input, group, &line, to, plane);
+                        self.line(kernels, input, group, &line, (to, plane), next);
                         for block in group.clone() {
                             let values = to.add((block - group.start) * plane);
                             kernels.finish(epilogue, lines, block, &line, values);
@@ -313,7 +357,7 @@ impl Conv {
         }
     }
 
-    /// Computes a line of a group of blocks.
+    /// Computes a line of a group of blocks, and meanwhile asks for the memory of `next`.
     ///
     /// # Safety
     /// Its windows lie inside of the input, it and those of the group's other blocks, `plane` floats on, inside of `output`.
@@ -323,8 +367,8 @@ impl Conv {
         input: Source,
         group: &Range<usize>,
         line: &Line,
-        output: *mut f32,
-        plane: usize,
+        (output, plane): (*mut f32, usize),
+        next: &[u8],
     ) {
         let (lanes, blocks) = (self.lanes, group.len());
         let spacing = kernels.spacing(&self.window, &self.input);
@@ -334,10 +378,13 @@ impl Conv {
         let bias = self.bias[first..].as_ptr();
         match (&self.weights, input) {
             (Weights::Floats(weights), Source::Floats(input)) => {
-                let weights = weights[first * (weights.len() / self.bias.len())..].as_ptr();
+                let weights = weights[first * self.terms..].as_ptr();
                 let input = input[line.input..].as_ptr();
                 let tile = Tile { input, step, taps, weights, bias, output, plane, low, high };
-                for part in parts(line.pixels, kernels.pixels[blocks - 1]) {
+                let parts = parts(line.pixels, kernels.pixels[blocks - 1]);
+                let count = parts.len();
+                for (at, part) in parts.enumerate() {
+                    fetch(&next[share(next.len(), at, count)]);
                     // SAFETY: the caller's; there is a tile for as many pixels.
                     unsafe {
                         let (input, output) = (input.add(part.start * step), output.add(part.start * lanes));
@@ -347,11 +394,14 @@ impl Conv {
             }
             (Weights::Codes { kernels: quantized, weights, start, scale }, Source::Codes(input)) => {
                 let weights = bytes(weights);
-                let weights = weights[first * (weights.len() / self.bias.len())..].as_ptr().cast();
+                let weights = weights[first * self.terms..].as_ptr().cast();
                 let input = input[line.input..].as_ptr();
                 let (start, scale) = (start[first..].as_ptr(), scale[first..].as_ptr());
                 let tile = QuantizedTile { input, step, taps, weights, start, scale, bias, output, plane, low, high };
-                for part in parts(line.pixels, quantized.pixels[blocks - 1]) {
+                let parts = parts(line.pixels, quantized.pixels[blocks - 1]);
+                let count = parts.len();
+                for (at, part) in parts.enumerate() {
+                    fetch(&next[share(next.len(), at, count)]);
                     // SAFETY: as above.
                     unsafe {
                         let (input, output) = (input.add(part.start * step), output.add(part.start * lanes));
@@ -366,175 +416,8 @@ impl Conv {
 }
 
 /// One value a channel, as whole blocks.
-fn in_blocks(values: &[f32], lanes: usize) -> Buffer {
+pub(super) fn in_blocks(values: &[f32], lanes: usize) -> Buffer {
     let mut whole = Buffer::zeros(values.len().next_multiple_of(lanes));
     whole[..values.len()].copy_from_slice(values);
     whole
-}
-
-/// A depthwise convolution: every channel has a window of its own.
-#[derive(Debug)]
-pub struct Depthwise {
-    window: Window,
-    input: Layout,
-    taps: Vec<Tap>,
-    /// Per block and tap: a weight for each of the block's channels.
-    weights: Buffer,
-    bias: Buffer,
-    /// The range that results are cut to.
-    range: (f32, f32),
-}
-
-impl Depthwise {
-    /// `weights` are channels x rows x columns, `bias` one value a channel.
-    pub fn new(kernels: &Kernels, input: Layout, window: Window, weights: &[f32], bias: &[f32]) -> Self {
-        let (lanes, places) = (kernels.lanes, window.offsets(&input));
-        assert!(input.lanes == lanes && bias.len() == input.channels, "{} channels in {input:?}", bias.len());
-        assert_eq!(weights.len(), input.channels * places.len(), "weights of {} x {:?}", input.channels, window.kernel);
-        let mut packed = Buffer::zeros(input.blocks() * lanes * places.len());
-        for (channel, row) in weights.chunks_exact(places.len()).enumerate() {
-            for (place, weight) in row.iter().enumerate() {
-                packed[(channel / lanes * places.len() + place) * lanes + channel % lanes] = *weight;
-            }
-        }
-        let taps = places.into_iter().map(|offset| Tap { offset, channels: lanes }).collect();
-        Depthwise { window, input, taps, weights: packed, bias: in_blocks(bias, lanes), range: OPEN }
-    }
-
-    /// Cuts results to a range, before any epilogue.
-    pub fn within(self, range: (f32, f32)) -> Self {
-        Self { range, ..self }
-    }
-
-    /// Computes `output` from `input`, by the threads of `team`.
-    pub fn run(&self, kernels: &Kernels, input: &[f32], output: Maps, epilogue: &[Epilogue], team: &Team) {
-        let stored = |block: usize| {
-            let weights = self.weights[block * self.taps.len() * kernels.lanes..].as_ptr();
-            (weights, self.bias[block * kernels.lanes..].as_ptr())
-        };
-        // SAFETY: a block has as many weights as taps times lanes.
-        unsafe {
-            by_block(
-                kernels,
-                &kernels.depthwise,
-                &self.window,
-                (&self.input, input),
-                output,
-                &self.taps,
-                self.range,
-                epilogue,
-                team,
-                stored,
-            )
-        }
-    }
-}
-
-/// Maxima of windows.
-#[derive(Debug)]
-pub struct MaxPool {
-    window: Window,
-    input: Layout,
-    taps: Vec<Tap>,
-}
-
-impl MaxPool {
-    /// The border of `input` should hold minus infinity.
-    pub fn new(kernels: &Kernels, input: Layout, window: Window) -> Self {
-        assert_eq!(input.lanes, kernels.lanes, "{input:?}");
-        let taps = window.offsets(&input).into_iter().map(|offset| Tap { offset, channels: input.lanes }).collect();
-        MaxPool { window, input, taps }
-    }
-
-    /// Computes `output`, of `layout`, from `input`, by the threads of `team`.
-    pub fn run(&self, kernels: &Kernels, input: &[f32], output: &mut [f32], layout: &Layout, team: &Team) {
-        // SAFETY: maxima have no weights.
-        unsafe {
-            by_block(
-                kernels,
-                &kernels.maximum,
-                &self.window,
-                (&self.input, input),
-                Maps::floats(output, layout),
-                &self.taps,
-                OPEN,
-                &[],
-                team,
-                |_| (std::ptr::null(), std::ptr::null()),
-            )
-        }
-    }
-}
-
-/// Runs tiles whose output block depends on one input block only.
-///
-/// # Safety
-/// `stored` points to the weights and the bias that the kernels read for a block.
-#[expect(clippy::too_many_arguments)] // what it computes, of what, and where
-unsafe fn by_block(
-    kernels: &Kernels,
-    tiles: &[[TileFn; MAX_PIXELS]; 3],
-    window: &Window,
-    (input_layout, input): (&Layout, &[f32]),
-    output: Maps,
-    taps: &[Tap],
-    (low, high): (f32, f32),
-    epilogue: &[Epilogue],
-    team: &Team,
-    stored: impl Fn(usize) -> (*const f32, *const f32) + Sync,
-) {
-    assert!(input.len() >= input_layout.len(), "a map shorter than its layout");
-    assert_eq!(input_layout.lanes, kernels.lanes, "blocks of other kernels");
-    output.check(input_layout.channels, kernels.lanes);
-    let lines = Lines::new(input_layout, &output, window, epilogue);
-    let sink = Sink::new(kernels, output);
-    let of = &tiles[kernels.spacing(window, input_layout)];
-    let (step, lanes) = (window.stride[1] * kernels.lanes, kernels.lanes);
-    in_parts(input_layout.blocks() * lines.count(), team, |part| {
-        let mut beside = sink.beside(1, lanes);
-        for index in part {
-            let (block, line) = (index / lines.count(), lines.get(index % lines.count()));
-            let (weights, bias) = stored(block);
-            let from = input[block * input_layout.plane() + line.input..].as_ptr();
-            let (to, plane) = sink.line(&lines, block, &line, &mut beside);
-            // SAFETY: `Lines::new` has checked that windows stay inside of the input, the assertions above that the slices
-            // are as long as their layouts; no two threads get the same line of the same block.
-            unsafe {
-                for part in parts(line.pixels, kernels.pixels[0]) {
-                    let (input, output) = (from.add(part.start * step), to.add(part.start * lanes));
-                    of[part.len() - 1](&Tile { input, step, taps, weights, bias, output, plane, low, high });
-                }
-                kernels.finish(epilogue, &lines, block, &line, to);
-                sink.encode(&lines, block, &line, to);
-            }
-        }
-    })
-}
-
-/// Writes the codes of a map, by the threads of `team`; panics if the kernels have none.
-pub fn encode(
-    kernels: &Kernels,
-    (layout, map): (&Layout, &[f32]),
-    (codes_layout, codes): (&Layout, &mut [u8]),
-    quantization: Quantization,
-    team: &Team,
-) {
-    assert!(map.len() >= layout.len(), "a map shorter than its layout");
-    assert_eq!(
-        (layout.channels, layout.height, layout.width),
-        (codes_layout.channels, codes_layout.height, codes_layout.width)
-    );
-    let output = Maps { floats: None, codes: Some((codes, *codes_layout, quantization)) };
-    output.check(layout.channels, kernels.lanes);
-    assert_eq!(layout.lanes, kernels.lanes, "blocks of other kernels");
-    let lines = Lines::new(layout, &output, &Window::POINT, &[]);
-    let sink = Sink::new(kernels, output);
-    in_parts(layout.blocks() * lines.count(), team, |part| {
-        for index in part {
-            let (block, line) = (index / lines.count(), lines.get(index % lines.count()));
-            let from = &map[block * layout.plane() + line.input..][..line.pixels * layout.lanes];
-            // SAFETY: as above.
-            unsafe { sink.encode(&lines, block, &line, from.as_ptr()) }
-        }
-    })
 }

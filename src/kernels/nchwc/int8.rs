@@ -7,6 +7,7 @@
 use super::MAX_BLOCKS;
 use super::simd::Simd;
 use super::tiles::{MAX_PIXELS, Tap};
+use std::sync::Arc;
 
 /// Input channels that are multiplied at once.
 pub(super) const QUAD: usize = 4;
@@ -23,52 +24,66 @@ pub struct Quantization {
 /// Adding this leaves no room for a fraction in an f32: 1.5 * 2^23.
 const BIG: f32 = 12_582_912.0;
 
-/// The nearest whole number, the even one of two, of numbers below 2^22; in one instruction each on every processor, where the
-/// standard library calls a function.
-fn rounded(x: f32) -> f32 {
-    (x + BIG) - BIG
+/// The nearest whole number, the even one of two, of numbers below 2^22, as a float and its last byte; in one instruction each
+/// on every processor, where the standard library calls a function.
+fn rounded(x: f32) -> (f32, i8) {
+    let whole = x + BIG;
+    (whole - BIG, whole.to_bits() as i8)
 }
+
+/// Weights that are looked at together: that many at once, without a decision between them.
+const WEIGHTS: usize = 64;
 
 /// Weights of 8 bits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Codes {
     /// From -128 to 127, in the order that they had.
-    pub weights: Vec<i8>,
+    pub weights: Arc<Vec<i8>>,
     /// What those of each output channel are to be multiplied with.
     pub scales: Vec<f32>,
 }
 
+/// Products of codes that may be added up in an i32.
+const MOST_TERMS: usize = i32::MAX as usize / (128 * 255);
+
 impl Codes {
+    /// `weights` with a scale for each output channel; `None` for so many of them that a sum of products might leave an i32.
+    pub fn new(weights: Arc<Vec<i8>>, scales: Vec<f32>) -> Option<Codes> {
+        let fits = weights.len() <= MOST_TERMS.saturating_mul(scales.len());
+        fits.then_some(Codes { weights, scales })
+    }
+
     /// What `weights`, as many for each of `outputs` channels, are whole multiples of; `None` if there is a channel whose weights
     /// are not, but for the last digits of an f32: nothing is rounded here. `None` as well for so many weights that a sum of
     /// products might leave an i32.
     pub fn of(weights: &[f32], outputs: usize) -> Option<Codes> {
         let each = (weights.len() / outputs.max(1)).max(1);
-        if each > i32::MAX as usize / (128 * 255) {
+        if each > MOST_TERMS {
             return None;
         }
-        let mut codes = Codes { weights: Vec::with_capacity(weights.len()), scales: Vec::with_capacity(outputs) };
+        let (mut codes, mut scales) = (Vec::with_capacity(weights.len()), Vec::with_capacity(outputs));
         for row in weights.chunks_exact(each) {
             if row.iter().all(|w| *w == 0.0) {
-                codes.weights.extend(row.iter().map(|_| 0));
-                codes.scales.push(0.0);
+                codes.extend(row.iter().map(|_| 0));
+                scales.push(0.0);
                 continue;
             }
             let largest = row.iter().fold(0f32, |m, w| m.max(w.abs()));
             // The largest need not have been 127.
             let whole = |top: &u8| {
                 let top = f32::from(*top);
+                let (factor, most) = (top / largest, top * 1e-6);
                 let is_whole = |w: &f32| {
-                    let code = rounded(w * (top / largest));
-                    (w * (top / largest) - code).abs() <= top * 1e-6 && code <= 127.0
+                    let (code, _) = rounded(w * factor);
+                    (w * factor - code).abs() <= most && code <= 127.0
                 };
-                row.iter().all(is_whole)
+                row.chunks(WEIGHTS).all(|part| part.iter().fold(true, |whole, w| whole & is_whole(w)))
             };
             let top = f32::from((1..=128u8).rev().find(whole)?);
-            codes.weights.extend(row.iter().map(|w| rounded(w * (top / largest)) as i8));
-            codes.scales.push(largest / top);
+            codes.extend(row.iter().map(|w| rounded(w * (top / largest)).1));
+            scales.push(largest / top);
         }
-        Some(codes)
+        Some(Codes { weights: Arc::new(codes), scales })
     }
 }
 

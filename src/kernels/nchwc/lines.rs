@@ -32,6 +32,13 @@ impl Window {
         Layout { top: self.before[0], left: self.before[1], bottom: self.after[0], right: self.after[1], ..input }
     }
 
+    /// Whether there is a pixel in each window, however far it reaches beyond the input.
+    pub fn sees_a_pixel(&self) -> bool {
+        let near =
+            |axis: usize| self.before[axis].max(self.after[axis]) < self.kernel[axis] && self.dilation[axis] == 1;
+        near(0) && near(1)
+    }
+
     /// Output rows (axis 0) or columns (axis 1) for a side of `input` pixels; 0 if no window fits.
     pub fn outputs(&self, axis: usize, input: usize) -> usize {
         let window = (self.kernel[axis] - 1) * self.dilation[axis] + 1;

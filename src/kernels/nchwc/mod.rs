@@ -12,6 +12,7 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod blockwise;
 mod buffer;
 mod conv;
 mod int8;
@@ -25,8 +26,9 @@ mod team;
 mod tests;
 mod tiles;
 
+pub use blockwise::{Depthwise, MaxPool, encode};
 pub use buffer::{Buffer, Layout, bytes, bytes_mut};
-pub use conv::{Conv, Depthwise, MaxPool, Source, encode};
+pub use conv::{Conv, Source};
 pub use int8::{Codes, Quantization};
 pub use lines::{Epilogue, Maps, Operand, Window};
 pub use team::Team;
