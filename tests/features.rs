@@ -99,7 +99,7 @@ fn command_line_agrees_with_the_original() {
         // The file as a model of the user's, for pictures of 224 x 224.
         let model = at_reference_size(model);
         let onnx = at(&folder, &format!("{}.onnx", model.info.id));
-        std::fs::write(&onnx, &model.bytes).unwrap();
+        std::fs::write(&onnx, &model.bytes[..]).unwrap();
         std::fs::write(onnx.replace(".onnx", ".toml"), toml::to_string(&model.info).unwrap()).unwrap();
         let out = run(["embed", "--model", &onnx, &repo("tests/images/features")]);
         out.assert_quiet(0);

@@ -5,7 +5,6 @@ use super::{Session, graph};
 use crate::error::{Cause, Error, Result};
 use crate::models::Model;
 use crate::models::manifest::{Colour, InputSpec};
-use std::borrow::Cow;
 use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension::Value as Dim};
 use tract_onnx::pb::{
     AttributeProto, GraphProto, ModelProto, NodeProto, StringStringEntryProto, TensorProto, TensorShapeProto,
@@ -151,7 +150,7 @@ impl Network {
 
         let mut info = self.trunk.info.clone();
         info.id = format!("{} with a new head", self.name);
-        let whole = Model { info, bytes: Cow::Owned(self.encoded()) };
+        let whole = Model { info, bytes: self.encoded().into() };
         let [width, height] = self.size.map(|s| s as usize);
         let shapes = Session::load(&whole, &names)?.output_shapes(&[1, 3, height, width])?;
         self.graph.output = names.iter().zip(&shapes).map(|(name, shape)| float_value(name, shape)).collect();
@@ -224,7 +223,7 @@ mod tests {
         let plain = Tensor::new(shape.clone(), pixels.iter().map(|v| (v - 127.0) / 128.0).collect()).unwrap();
         let unit = Tensor::new(shape, pixels.iter().map(|v| v / 255.0).collect()).unwrap();
         let expected = Session::load(trunk, &["features"]).unwrap().run(&plain).unwrap();
-        let made = Model { info: trunk.info.clone(), bytes: Cow::Owned(bytes) };
+        let made = Model { info: trunk.info.clone(), bytes: bytes.into() };
         let found = Session::load(&made, &["sum"]).unwrap().run(&unit).unwrap();
         for (e, f) in expected[0].data().iter().zip(found[0].data()) {
             assert!((e + 1.0 - f).abs() < 1e-4, "{e} {f}");

@@ -7,6 +7,8 @@ mod graph;
 mod instructions;
 mod regions;
 mod session;
+mod simplify;
+mod stored_weights;
 
 pub use compose::{Attribute, INPUT, Network};
 pub use describe::{Description, Value, describe};

@@ -1,9 +1,10 @@
 //! One network, loaded once and shared by all threads.
 
 use super::regions::{self, RegionOp};
-use super::{fake_quantize, graph};
+use super::{fake_quantize, graph, simplify, stored_weights};
 use crate::error::{Cause, Error, Result};
 use crate::kernels::isa::ISA_VARIABLE;
+use crate::kernels::memory;
 use crate::models::Model;
 use crate::tensor::Tensor;
 use std::collections::HashMap;
@@ -22,11 +23,13 @@ const MAX_PLANS: usize = 8;
 
 /// A network ready to run: `Send + Sync`, so that several images can run side by side on one session.
 ///
-/// A plan is compiled for an input shape when it is first seen (tens of milliseconds) and kept. The f32 weights are held
-/// once; each plan holds them a second time in the packed order of its kernels.
+/// A plan is compiled for an input shape when it is first seen (tens of milliseconds) and kept, with the weights in the packed
+/// order of its kernels. From the second shape on, the weights are held in f32 as well.
 pub struct Session {
-    name: String,
-    graph: InferenceModel,
+    model: Model,
+    outputs: Vec<String>,
+    /// The graph, until a plan has been made from it. Another one is read again: most sessions see one shape only.
+    graph: Mutex<Option<InferenceModel>>,
     plans: Mutex<Vec<(Vec<usize>, Arc<Plan>)>>,
     max_plans: usize,
     any_size: OnceLock<Option<AnySize>>,
@@ -77,7 +80,7 @@ const UNIT: usize = 32;
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Session({})", self.name)
+        write!(f, "Session({})", self.name())
     }
 }
 
@@ -85,25 +88,21 @@ impl Session {
     /// Loads `model` to compute the values named `outputs`, which may stand anywhere in the graph: what lies behind the
     /// last of them is never run.
     pub fn load(model: &Model, outputs: &[&str]) -> Result<Self> {
-        let name = model.info.id.clone();
-        let mut onnx = onnx();
-        fake_quantize::register(&mut onnx.op_register);
-        let mut proto = onnx
-            .proto_model_for_read(&mut &model.bytes[..])
-            .map_err(|e| failed(&name, "this is not an ONNX file, or it is damaged", e))?;
-        let pb = proto.graph.as_mut().ok_or_else(|| Error::model(&name, "the ONNX file contains no graph"))?;
-        let edit = |r: Result<(), String>| r.map_err(|message| Error::model(&name, message));
-        if pb.initializer.iter().any(|t| !t.external_data.is_empty()) {
-            return Err(Error::model(&name, "its weights lie in a second file; export it into one"));
-        }
-        edit(graph::widen_halves(pb))?;
-        edit(graph::dequantize_weights(pb))?;
-        edit(graph::select_outputs(pb, outputs))?;
-        edit(fake_quantize::pair(pb))?;
-        // Pairs may have been what read the rounding alone.
-        edit(graph::select_outputs(pb, outputs))?;
-        let graph = onnx.parse(&proto, None).map_err(|e| failed(&name, "the graph cannot be read", e))?.model;
-        Ok(Session { name, graph, plans: Mutex::new(Vec::new()), max_plans: MAX_PLANS, any_size: OnceLock::new() })
+        let graph = Mutex::new(Some(read(model, outputs)?));
+        let outputs = outputs.iter().map(|name| name.to_string()).collect();
+        let (plans, any_size) = (Mutex::new(Vec::new()), OnceLock::new());
+        Ok(Session { model: model.clone(), outputs, graph, plans, max_plans: MAX_PLANS, any_size })
+    }
+
+    fn name(&self) -> &str {
+        &self.model.info.id
+    }
+
+    /// The graph that was read at first, or the same again.
+    fn graph(&self) -> Result<InferenceModel> {
+        let first = self.graph.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let names = || self.outputs.iter().map(String::as_str).collect::<Vec<_>>();
+        first.map_or_else(|| read(&self.model, &names()), Ok)
     }
 
     /// Keeps the plans for no more than `count` (at least 1) input shapes: each holds the weights once more.
@@ -123,7 +122,7 @@ impl Session {
         let side = |dim: &TDim| dim.to_usize().unwrap_or(0);
         (0..plan.model().output_outlets().map_or(0, |o| o.len()))
             .map(|i| {
-                let fact = plan.model().output_fact(i).map_err(|e| failed(&self.name, "an output has no shape", e))?;
+                let fact = plan.model().output_fact(i).map_err(|e| failed(self.name(), "an output has no shape", e))?;
                 Ok(fact.shape.iter().map(side).collect())
             })
             .collect()
@@ -138,7 +137,7 @@ impl Session {
             .map(|value| {
                 let view = value
                     .to_plain_array_view::<f32>()
-                    .map_err(|e| failed(&self.name, "an output is not of type f32", e))?;
+                    .map_err(|e| failed(self.name(), "an output is not of type f32", e))?;
                 Tensor::new(view.shape().to_vec(), view.iter().copied().collect())
             })
             .collect()
@@ -153,13 +152,13 @@ impl Session {
         let plan = self.plan(input.shape())?;
         value_of(input)
             .and_then(|value| regions::with_threads(threads, || plan.run(tvec!(value))))
-            .map_err(|e| failed(&self.name, &format!("it failed on an input of {:?}", input.shape()), e))
+            .map_err(|e| failed(self.name(), &format!("it failed on an input of {:?}", input.shape()), e))
     }
 
     /// The mean time that each kind of operator takes in `runs` runs, the longest first.
     pub fn profile(&self, input: &Tensor, runs: usize) -> Result<Vec<OperatorTime>> {
         let plan = self.plan(input.shape())?;
-        let failed = |e| failed(&self.name, &format!("it failed on an input of {:?}", input.shape()), e);
+        let failed = |e| failed(self.name(), &format!("it failed on an input of {:?}", input.shape()), e);
         let mut times: HashMap<String, OperatorTime> = HashMap::new();
         for _ in 0..runs {
             let mut state = plan.spawn().map_err(failed)?;
@@ -203,6 +202,8 @@ impl Session {
             true => self.compile(shape),
             false => self.compile_further(shape).map_or_else(|| self.compile(shape), Ok),
         }?;
+        // Reading and simplifying a graph takes several times as much as the plan does.
+        memory::give_back();
         if plans.len() >= self.max_plans {
             plans.remove(0);
         }
@@ -211,19 +212,19 @@ impl Session {
     }
 
     fn compile(&self, shape: &[usize]) -> Result<Arc<Plan>> {
-        self.graph
-            .clone()
+        self.graph()?
             .with_input_fact(0, f32::fact(shape).into())
             .and_then(|m| m.into_typed())
-            .and_then(|m| m.into_decluttered())
+            .and_then(simplify::simplified)
             .and_then(finished)
-            .map_err(|e| failed(&self.name, &format!("it cannot be prepared for an input of {shape:?}"), e))
+            .map_err(|e| failed(self.name(), &format!("it cannot be prepared for an input of {shape:?}"), e))
     }
 
     /// A plan for another size than the first, from the graph for all sizes. `None` if tract cannot do that for this graph
     /// or this size; then a plan from the beginning has to do, and says what is wrong if that fails too.
     fn compile_further(&self, shape: &[usize]) -> Option<Arc<Plan>> {
-        let any = self.any_size.get_or_init(|| AnySize::new(&self.graph).ok().flatten()).as_ref()?;
+        let any_size = || self.graph().ok().and_then(|graph| AnySize::new(graph).ok().flatten());
+        let any = self.any_size.get_or_init(any_size).as_ref()?;
         let &[1, 3, height, width] = shape else { return None };
         let mut values = HashMap::new();
         for (symbol, side) in any.symbols.iter().zip([height, width]) {
@@ -234,7 +235,7 @@ impl Session {
                 values.insert(symbol.clone(), TDim::from(side / UNIT));
             }
         }
-        let model = any.model.set_symbols(&values).and_then(|m| m.into_decluttered()).ok()?;
+        let model = any.model.set_symbols(&values).and_then(simplify::simplified).ok()?;
         let fits = model.input_fact(0).is_ok_and(|f| f.shape.as_concrete() == Some(shape));
         if !fits {
             return None;
@@ -243,21 +244,44 @@ impl Session {
     }
 }
 
+/// The graph of `model` that computes the values named `outputs`.
+fn read(model: &Model, outputs: &[&str]) -> Result<InferenceModel> {
+    let name = model.info.id.as_str();
+    let mut onnx = onnx();
+    stored_weights::register(&mut onnx.op_register);
+    fake_quantize::register(&mut onnx.op_register);
+    let mut proto = onnx
+        .proto_model_for_read(&mut &model.bytes[..])
+        .map_err(|e| failed(name, "this is not an ONNX file, or it is damaged", e))?;
+    let pb = proto.graph.as_mut().ok_or_else(|| Error::model(name, "the ONNX file contains no graph"))?;
+    let edit = |r: Result<(), String>| r.map_err(|message| Error::model(name, message));
+    if pb.initializer.iter().any(|t| !t.external_data.is_empty()) {
+        return Err(Error::model(name, "its weights lie in a second file; export it into one"));
+    }
+    edit(graph::widen_halves(pb))?;
+    stored_weights::gather(pb);
+    graph::turn_around(pb);
+    edit(graph::select_outputs(pb, outputs))?;
+    edit(fake_quantize::pair(pb))?;
+    // Pairs may have been what read the rounding alone.
+    edit(graph::select_outputs(pb, outputs))?;
+    Ok(onnx.parse(&proto, None).map_err(|e| failed(name, "the graph cannot be read", e))?.model)
+}
+
 /// The plan for a simplified graph of fixed shapes: our regions, and tract's own operators for the rest.
 fn finished(model: TypedModel) -> TractResult<Arc<Plan>> {
     // tract brings assembly for 32-bit ARM; we have nothing but portable code there, which runs if it is asked for.
     if cfg!(target_arch = "arm") && std::env::var_os(ISA_VARIABLE).is_none() {
-        return model.into_optimized()?.into_runnable();
+        return stored_weights::as_constants(model)?.into_optimized()?.into_runnable();
     }
-    regions::replace(&model).and_then(|m| m.into_optimized()?.into_runnable()).or_else(|error| {
+    regions::replace(&model).and_then(simplify::optimized).and_then(|m| m.into_runnable()).or_else(|error| {
         log::debug!("no regions: {error:#}");
-        model.into_optimized()?.into_runnable()
+        stored_weights::as_constants(model)?.into_optimized()?.into_runnable()
     })
 }
 
 impl AnySize {
-    fn new(graph: &InferenceModel) -> TractResult<Option<Self>> {
-        let graph = graph.clone();
+    fn new(graph: InferenceModel) -> TractResult<Option<Self>> {
         let declared = graph.input_fact(0)?.shape.clone();
         let mut symbols = [None, None];
         let mut shape = tvec!(TDim::from(1), TDim::from(3));
@@ -277,7 +301,7 @@ impl AnySize {
         if symbols.iter().all(Option::is_none) {
             return Ok(None);
         }
-        let model = graph.with_input_fact(0, f32::fact(&shape).into())?.into_typed()?.into_decluttered()?;
+        let model = graph.with_input_fact(0, f32::fact(&shape).into())?.into_typed().and_then(simplify::simplified)?;
         Ok(Some(AnySize { model, symbols }))
     }
 }
@@ -304,7 +328,7 @@ mod tests {
 
     /// What tract alone computes.
     fn plain(session: &Session, input: &Tensor) -> TractResult<Vec<Vec<f32>>> {
-        let model = session.graph.clone().with_input_fact(0, f32::fact(input.shape()).into())?;
+        let model = session.graph().unwrap().with_input_fact(0, f32::fact(input.shape()).into())?;
         let outputs = model.into_optimized()?.into_runnable()?.run(tvec!(value_of(input)?))?;
         outputs.iter().map(|o| Ok(o.to_plain_array_view::<f32>()?.iter().copied().collect())).collect()
     }
@@ -369,7 +393,7 @@ mod tests {
         let threads = session.outputs(input, 3).unwrap();
         for (found, threaded) in found.iter().zip(&threads) {
             let threaded = threaded.to_plain_array_view::<f32>().unwrap();
-            assert!(found.data().iter().eq(threaded.iter()), "{} on three threads", session.name);
+            assert!(found.data().iter().eq(threaded.iter()), "{} on three threads", session.name());
         }
     }
 

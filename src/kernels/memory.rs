@@ -48,6 +48,22 @@ struct Shelf {
 // SAFETY: the blocks belong to the shelf alone while they lie in it, and any thread may free them.
 unsafe impl Send for Shelf {}
 
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+unsafe extern "C" {
+    /// Of the GNU C library: gives free memory back to the system, but for so many bytes; 1 if there was any.
+    fn malloc_trim(pad: usize) -> i32;
+}
+
+/// Gives what has been freed back to the system, for when much of it will not be needed again; the system's allocator keeps
+/// most of it otherwise.
+pub fn give_back() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: it takes the allocator's own locks, and touches nothing that is in use.
+    unsafe {
+        malloc_trim(0);
+    }
+}
+
 /// Whether what is asked for is given as a [`Block`]; depends on the layout alone.
 fn is_large(layout: Layout) -> bool {
     layout.size() >= LARGE && layout.align() <= ALIGNMENT && layout.size() < isize::MAX as usize - 2 * GRAIN

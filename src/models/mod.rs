@@ -5,9 +5,9 @@ pub mod manifest;
 use crate::error::{Error, Result};
 use manifest::{Manifest, ModelInfo};
 use sha2::{Digest, Sha256};
-use std::borrow::Cow;
+use std::ops::Deref;
 use std::path::Path;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 include!(concat!(env!("OUT_DIR"), "/embedded_models.rs"));
 
@@ -17,7 +17,39 @@ pub struct Model {
     /// What it is and how pictures are prepared for it.
     pub info: ModelInfo,
     /// The ONNX file.
-    pub bytes: Cow<'static, [u8]>,
+    pub bytes: Bytes,
+}
+
+/// The bytes of a file; a copy refers to the same ones.
+#[derive(Clone)]
+pub enum Bytes {
+    /// Part of the program.
+    Embedded(&'static [u8]),
+    /// Read from a file, or made here.
+    Owned(Arc<Vec<u8>>),
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Bytes::Embedded(bytes) => bytes,
+            Bytes::Owned(bytes) => bytes,
+        }
+    }
+}
+
+impl From<Vec<u8>> for Bytes {
+    fn from(bytes: Vec<u8>) -> Self {
+        Bytes::Owned(Arc::new(bytes))
+    }
+}
+
+impl std::fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes", self.len())
+    }
 }
 
 impl Model {
@@ -42,7 +74,7 @@ static REGISTRY: LazyLock<Vec<Model>> = LazyLock::new(|| {
         .model
         .into_iter()
         .filter_map(embedded)
-        .map(|(info, bytes)| Model { info, bytes: Cow::Borrowed(bytes) })
+        .map(|(info, bytes)| Model { info, bytes: Bytes::Embedded(bytes) })
         .collect()
 });
 
@@ -124,7 +156,7 @@ fn described(path: &Path, bytes: Vec<u8>) -> Result<Model> {
             format!("its sha256 is {found}, {} expects {}", sidecar.display(), info.sha256),
         ));
     }
-    Ok(Model { info, bytes: Cow::Owned(bytes) })
+    Ok(Model { info, bytes: bytes.into() })
 }
 
 /// SHA-256 of `bytes` in lower-case hexadecimal.

@@ -4,7 +4,6 @@
 use crate::engine::Description;
 use crate::models::Model;
 use crate::models::manifest::{Colour, Fit, InputSpec, Layout, ModelInfo, OutputSpec, Resample};
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// How pictures are prepared for a kind of network whose file does not say it.
@@ -95,7 +94,7 @@ pub(super) fn model(name: &str, task: &str, bytes: Vec<u8>, input: InputSpec) ->
         outputs: OutputSpec::default(),
         labels: Vec::new(),
     };
-    Model { info, bytes: Cow::Owned(bytes) }
+    Model { info, bytes: bytes.into() }
 }
 
 /// The names of the classes; none if the file lists none.

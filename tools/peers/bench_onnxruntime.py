@@ -9,8 +9,8 @@ network in the form that is fastest there (tools/peers/float_onnx.py and int8_on
 for --seconds and then ONNX Runtime does, so that a slow minute of the machine strikes both; the table has the medians of the
 rounds' medians and of their ratios. The median is that of one run with so many threads inside, in both; images a second are of as
 many runs side by side in ocellus, each of one thread. Loading is from the file to the first result. MiB is the most memory that
-a process with one network takes: of ocellus all of it, of ONNX Runtime what loading and running adds to the interpreter with its
-libraries. Needs numpy and onnxruntime.
+loading and running adds to a process that has just started: `ocellus --version`, and the interpreter with its libraries. Needs
+numpy and onnxruntime.
 """
 import argparse, json, os, statistics, subprocess, sys, time
 from pathlib import Path
@@ -54,13 +54,20 @@ def peer_memory(path, shape, threads):
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
+def started(binary):
+    """MiB of a process of ocellus that does nothing: /usr/bin/time is not everywhere."""
+    code = "import os, sys; pid = os.spawnv(os.P_NOWAIT, sys.argv[1], [sys.argv[1], '--version']); print(os.wait4(pid, 0)[2].ru_maxrss)"
+    lines = subprocess.run([sys.executable, "-S", "-c", code, binary], check=True, capture_output=True, text=True).stdout.split()
+    return int(lines[-1]) / 1024
+
+
 def ours(binary, path, size, threads, seconds):
     command = [binary, "bench", "--json", "--quiet", "--model", path, "--threads", str(threads), "--seconds", str(seconds)]
     if size:
         command += ["--size", size]
     record = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     return record["shape"], record["load_ms"] + record["first_ms"], record["median_ms"], record["images_per_s"], \
-        record["peak_bytes"] / 2**20
+        record["peak_bytes"] / 2**20 - started(binary)
 
 
 def main():

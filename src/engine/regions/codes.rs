@@ -1,11 +1,24 @@
 //! Where in a region activations are codes of one byte: between a rounding to 8 bits and the dense convolutions that read it.
 
-use super::compile::{Compiler, Draft, Plan, Planned};
+use super::compile::{Compiler, Draft, Plan, Planned, Region};
 use super::program::{MapId, Work};
 use super::recognise::{Kind, Recognised};
-use crate::kernels::nchwc::Quantization;
+use crate::kernels::nchwc::{Codes, Quantization};
+use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 use tract_onnx::tract_core::internal::OutletId;
+
+/// The weights of the convolutions in `region` whose weights and inputs have 8 bits.
+pub(super) fn codes_of_weights(region: &Region) -> HashMap<OutletId, Arc<Codes>> {
+    let codes = |(outlet, node): &(OutletId, Recognised)| match &node.kind {
+        Kind::Conv { weights, bias, rounded: true, .. } => {
+            weights.codes(bias.len()).map(|codes| (*outlet, Arc::new(codes)))
+        }
+        _ => None,
+    };
+    region.nodes.iter().filter_map(codes).collect()
+}
 
 impl Compiler<'_> {
     /// The map for the codes of `map`; `None` if convolutions cannot read it, as of blocks narrower than the kernels'.
@@ -23,11 +36,14 @@ impl Compiler<'_> {
         Some(codes)
     }
 
-    /// Whether only dense convolutions with weights of 8 bits read the value.
+    /// Whether only dense convolutions with weights of 8 bits read the value, whatever its axes are called then.
     pub(super) fn only_for_codes(&self, outlet: OutletId) -> bool {
         let mut readers = self.region.nodes.iter().filter(|(_, n)| n.inputs.iter().any(|(o, _)| *o == outlet));
         !self.region.outputs.contains(&outlet)
-            && readers.all(|(_, n)| matches!(n.kind, Kind::Conv { codes: Some(_), .. }))
+            && readers.all(|(made, n)| match n.kind {
+                Kind::View => self.only_for_codes(*made),
+                _ => self.codes.contains_key(made),
+            })
     }
 
     /// Whether the value is rounded, and nothing but such convolutions reads it then.

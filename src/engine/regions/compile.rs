@@ -1,8 +1,10 @@
 //! From recognised nodes to a program: what is fused, which maps share memory, how wide their borders are.
 
+use super::codes::codes_of_weights;
 use super::form::Form;
 use super::program::{Map, MapId, Other, Program, Step, Work};
 use super::recognise::{Kind, Recognised};
+use super::weights::Weights;
 use crate::kernels::nchwc::{
     Buffer, Codes, Conv, Depthwise, Elementwise, Kernels, Layout, MaxPool, Quantization, Window,
 };
@@ -50,8 +52,8 @@ pub(super) struct Draft {
 /// Work whose weights are not in the order of the kernels yet.
 pub(super) enum Plan {
     Ready(Work),
-    Conv { window: Window, weights: Arc<Vec<f32>>, bias: Vec<f32>, codes: Option<Arc<Codes>>, range: (f32, f32) },
-    Depthwise { window: Window, weights: Arc<Vec<f32>>, bias: Vec<f32>, range: (f32, f32) },
+    Conv { window: Window, weights: Weights, bias: Vec<f32>, codes: Option<Arc<Codes>>, range: (f32, f32) },
+    Depthwise { window: Window, weights: Weights, bias: Vec<f32>, range: (f32, f32) },
     MaxPool(Window),
 }
 
@@ -76,7 +78,7 @@ impl Planned {
 
 /// A value of the graph.
 #[derive(Clone, Copy)]
-struct Value {
+pub(super) struct Value {
     map: MapId,
     /// The step that wrote all of it last and may be given more to do.
     step: Option<usize>,
@@ -91,6 +93,8 @@ pub(super) struct Compiler<'a> {
     pub(super) steps: Vec<Planned>,
     values: HashMap<OutletId, Value>,
     imports: Vec<OutletId>,
+    /// The weights of convolutions whose weights and inputs have 8 bits.
+    pub(super) codes: HashMap<OutletId, Arc<Codes>>,
     /// Values that are codes times a scale already.
     pub(super) rounded: HashMap<OutletId, Quantization>,
 }
@@ -104,6 +108,7 @@ pub fn compile(region: &Region, kernels: &'static Kernels) -> Option<(Program, V
         steps: Vec::new(),
         values: HashMap::new(),
         imports: Vec::new(),
+        codes: codes_of_weights(region),
         rounded: HashMap::new(),
     };
     for (outlet, node) in &region.nodes {
@@ -142,7 +147,7 @@ impl Compiler<'_> {
         [channels, rows, columns]
     }
 
-    fn push(&mut self, plan: Plan, input: Option<MapId>, output: MapId) -> Value {
+    pub(super) fn push(&mut self, plan: Plan, input: Option<MapId>, output: MapId) -> Value {
         self.steps.push(Planned { plan, input, output: Some(output), codes: None, epilogue: Vec::new() });
         let step = self.steps.len() - 1;
         Value { map: output, step: Some(step), ready: step }
@@ -181,6 +186,16 @@ impl Compiler<'_> {
         value
     }
 
+    /// Whether the step that has computed a value ends with an operation that gives nothing below zero.
+    fn is_never_negative(&self, value: Value) -> bool {
+        let Some(Planned { plan, epilogue, .. }) = value.step.map(|step| &self.steps[step]) else { return false };
+        match (epilogue.last(), plan) {
+            (Some((op, _)), _) => matches!(op, Elementwise::Sigmoid | Elementwise::Clamp { low: 0.0.., .. }),
+            (None, Plan::Conv { range, .. } | Plan::Depthwise { range, .. }) => range.0 >= 0.0,
+            _ => false,
+        }
+    }
+
     fn copy(&mut self, from: MapId) -> Value {
         let map = self.draft(self.sides(from), self.drafts[from].lanes);
         self.push(Plan::Ready(Work::Copy { from: 0, to: 0 }), Some(from), map)
@@ -202,14 +217,15 @@ impl Compiler<'_> {
         let open = (f32::NEG_INFINITY, f32::INFINITY);
         let sides = node.output.sides();
         Some(match &node.kind {
-            Kind::Conv { window, weights, bias, codes } => {
+            Kind::Conv { window, weights, bias, .. } => {
+                let codes = self.codes.get(&made).cloned();
                 let from = match codes {
                     Some(_) => self.codes_read(*outlet, first.map),
                     None => first.map,
                 };
                 self.demand(from, window);
                 let map = self.draft(sides, lanes);
-                let (window, weights, bias, codes) = (*window, weights.clone(), bias.clone(), codes.clone());
+                let (window, weights, bias) = (*window, weights.clone(), bias.clone());
                 self.push(Plan::Conv { window, weights, bias, codes, range: open }, Some(from), map)
             }
             Kind::Depthwise { window, weights, bias } => {
@@ -226,9 +242,11 @@ impl Compiler<'_> {
             Kind::MaxPool(window) => {
                 let mut from = first.map;
                 if (window.before, window.after) != ([0, 0], [0, 0]) {
-                    // A border of its own: zeros would win against what is negative.
-                    from = self.copy(from).map;
-                    self.drafts[from].border_value = f32::NEG_INFINITY;
+                    // Zeros would win against what is negative.
+                    if !self.is_never_negative(first) || !window.sees_a_pixel() {
+                        from = self.copy(from).map;
+                        self.drafts[from].border_value = f32::NEG_INFINITY;
+                    }
                     self.demand(from, window);
                 }
                 let map = self.draft(sides, lanes);
@@ -283,10 +301,15 @@ impl Compiler<'_> {
                 self.drafts[map].part_of = Some((first.map, start / lanes));
                 Value { map, step: None, ready: first.ready }
             }
-            Kind::View => match self.is_read_once(*outlet) {
-                true => first,
-                false => Value { step: None, ..first },
-            },
+            Kind::View => {
+                if let Some(quantization) = self.rounded.get(outlet).copied() {
+                    self.rounded.insert(made, quantization);
+                }
+                match self.is_read_once(*outlet) {
+                    true => first,
+                    false => Value { step: None, ..first },
+                }
+            }
         })
     }
 
@@ -366,37 +389,6 @@ impl Compiler<'_> {
         let value = self.copy(values[0].map);
         self.steps[value.step?].epilogue.push((op, Other::Map(values[1].map)));
         Some(value)
-    }
-
-    /// A convolution of single pixels to all taps' channels, and those spread over the windows.
-    #[expect(clippy::too_many_arguments)] // what it computes, of what, and where
-    fn spread(
-        &mut self,
-        from: MapId,
-        form: &Form,
-        taps: (usize, usize),
-        weights: &[f32],
-        bias: &[f32],
-        sides: [usize; 3],
-        lanes: usize,
-    ) -> Value {
-        let [inputs, rows, columns] = form.sides();
-        let outputs = sides[0];
-        let channels = outputs.div_ceil(lanes) * lanes;
-        let all = taps.0 * taps.1;
-        let mut spaced = vec![0f32; all * channels * inputs];
-        for tap in 0..all {
-            let from = &weights[tap * outputs * inputs..(tap + 1) * outputs * inputs];
-            spaced[tap * channels * inputs..][..from.len()].copy_from_slice(from);
-        }
-        let biases = (0..all * channels).map(|i| bias.get(i % channels).copied().unwrap_or(0.0)).collect();
-        let between = self.draft([all * channels, rows, columns], self.kernels.lanes());
-        let range = (f32::NEG_INFINITY, f32::INFINITY);
-        let plan = Plan::Conv { window: Window::POINT, weights: Arc::new(spaced), bias: biases, codes: None, range };
-        self.push(plan, Some(from), between);
-        let map = self.draft(sides, lanes);
-        let work = Work::Spread { rows: taps.0, columns: taps.1, channels };
-        self.push(Plan::Ready(work), Some(between), map)
     }
 
     /// Maps side by side: where blocks allow it, each is computed in its place.
@@ -482,6 +474,8 @@ impl Compiler<'_> {
             }
         }
         let (starts, memory) = self.arrange(&layouts);
+        // Each lives on in its step until it is packed.
+        self.codes.clear();
         let mut seen = HashSet::new();
         let mut steps = Vec::with_capacity(self.steps.len());
         for planned in std::mem::take(&mut self.steps) {
@@ -507,12 +501,12 @@ impl Compiler<'_> {
                         Some((_, quantization)) => {
                             Conv::of_codes(self.kernels, input, filled, window, codes.as_deref()?, &bias, quantization)?
                         }
-                        None => Conv::new(self.kernels, input, filled, window, &weights, &bias),
+                        None => Conv::new(self.kernels, input, filled, window, &weights.values().ok()?, &bias),
                     };
                     Work::Conv(Box::new(conv.within(range)))
                 }
                 (Plan::Depthwise { window, weights, bias, range }, Some(input)) => Work::Depthwise(Box::new(
-                    Depthwise::new(self.kernels, input, window, &weights, &bias).within(range),
+                    Depthwise::new(self.kernels, input, window, &weights.values().ok()?, &bias).within(range),
                 )),
                 (Plan::MaxPool(window), Some(input)) => {
                     Work::MaxPool(Box::new(MaxPool::new(self.kernels, input, window)))

@@ -12,9 +12,12 @@ mod program;
 mod recognise;
 mod resize;
 mod softmax;
+mod spread;
 #[cfg(test)]
 mod tests;
+mod weights;
 
+use super::stored_weights::as_constants;
 use crate::kernels::isa::isa;
 use crate::kernels::nchwc::{Kernels, Team};
 use compile::Region;
@@ -262,5 +265,5 @@ fn rebuild(
     let outputs = outputs.collect::<Option<Vec<OutletId>>>().context("an output has been lost")?;
     target.select_output_outlets(&outputs)?;
     target.compact()?;
-    Ok(target)
+    as_constants(target)
 }

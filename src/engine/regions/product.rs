@@ -3,7 +3,6 @@
 use super::form::Form;
 use super::recognise::{Kind, Look, Recognised};
 use crate::kernels::nchwc::Window;
-use std::sync::Arc;
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::einsum::EinSum;
 
@@ -13,9 +12,8 @@ impl Look<'_> {
         if op.q_params.is_some() || self.node.inputs.len() != 2 {
             return Ok(None);
         }
-        let Some(weight_slot) = (0..2).find(|&i| self.fact(i).is_ok_and(|f| f.konst.is_some())) else {
-            return Ok(None);
-        };
+        let (first, second) = (self.weights(0)?, self.weights(1)?);
+        let (weight_slot, Some(stored)) = (usize::from(first.is_none()), first.or(second)) else { return Ok(None) };
         let data_slot = 1 - weight_slot;
         let Some(data) = self.shape_of(data_slot)?.map(<[usize]>::to_vec) else { return Ok(None) };
         let Some(weight_shape) = self.shape_of(weight_slot)?.map(<[usize]>::to_vec) else { return Ok(None) };
@@ -61,20 +59,14 @@ impl Look<'_> {
         if output.sides()[1..] != input.sides()[1..] || output.len() != output.sides().iter().product::<usize>() {
             return Ok(None);
         }
-        let Some(stored) = self.stored(weight_slot)? else { return Ok(None) };
         let stride = |axis: usize| weight_shape[axis + 1..].iter().product::<usize>();
         let (inputs, outputs) = (weight_shape[inner], weight_shape[outer]);
         if inputs != input.sides()[0] || outputs != output.sides()[0] {
             return Ok(None);
         }
-        let (per_output, per_input) = (stride(outer), stride(inner));
-        let mut weights = Vec::with_capacity(inputs * outputs);
-        for output in 0..outputs {
-            weights.extend((0..inputs).map(|input| stored[output * per_output + input * per_input]));
-        }
-        let codes = self.codes(data_slot, &weights, outputs);
-        let weights = Arc::new(weights);
-        let kind = Kind::Conv { window: Window::POINT, weights, bias: vec![0.0; outputs], codes };
+        let weights = stored.matrix((outputs, stride(outer)), (inputs, stride(inner)));
+        let rounded = self.is_rounded(data_slot);
+        let kind = Kind::Conv { window: Window::POINT, weights, bias: vec![0.0; outputs], rounded };
         self.found(kind, vec![(self.node.inputs[data_slot], input)], output)
     }
 }

@@ -2,10 +2,10 @@
 
 use super::form::Form;
 use super::program::Mix;
+use super::weights::Weights;
 use crate::engine::fake_quantize::FakeQuantize;
-use crate::kernels::nchwc::{Codes, Elementwise, Quantization, Window};
+use crate::kernels::nchwc::{Elementwise, Quantization, Window};
 use std::collections::HashMap;
-use std::sync::Arc;
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::array::{Slice, TypedConcat};
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
@@ -23,14 +23,14 @@ pub enum Kind {
     /// Weights are OIHW.
     Conv {
         window: Window,
-        weights: Arc<Vec<f32>>,
+        weights: Weights,
         bias: Vec<f32>,
-        /// The weights again, if they have 8 bits and the input does.
-        codes: Option<Arc<Codes>>,
+        /// Whether what it reads has been rounded to 8 bits.
+        rounded: bool,
     },
     Depthwise {
         window: Window,
-        weights: Arc<Vec<f32>>,
+        weights: Weights,
         bias: Vec<f32>,
     },
     /// A transposed convolution whose windows (rows, columns) do not overlap; weights are taps x output x input channels.
@@ -72,7 +72,11 @@ pub struct Recognised {
 impl Recognised {
     /// Whether it is worth a region: the others only come along.
     pub fn is_anchor(&self) -> bool {
-        matches!(self.kind, Kind::Conv { .. } | Kind::Depthwise { .. } | Kind::Spread { .. } | Kind::MaxPool(_))
+        match &self.kind {
+            // A sum of weighted channels is over before they are in blocks.
+            Kind::Conv { bias, .. } => bias.len() > 1,
+            kind => matches!(kind, Kind::Depthwise { .. } | Kind::Spread { .. } | Kind::MaxPool(_)),
+        }
     }
 }
 
@@ -141,13 +145,14 @@ impl Look<'_> {
         self.model.outlet_fact(self.node.inputs[input])
     }
 
-    /// The stored f32 values of an input.
-    pub(super) fn stored(&self, input: usize) -> TractResult<Option<Vec<f32>>> {
-        let Some(tensor) = self.fact(input)?.konst.as_ref().filter(|t| t.datum_type() == f32::datum_type()) else {
-            return Ok(None);
-        };
-        let view = tensor.to_plain_array_view::<f32>()?;
-        Ok(Some(view.as_slice().map_or_else(|| view.iter().copied().collect(), <[f32]>::to_vec)))
+    /// The stored weights that an input is.
+    pub(super) fn weights(&self, input: usize) -> TractResult<Option<Weights>> {
+        Weights::of(self.model, self.node.inputs[input])
+    }
+
+    /// Their values.
+    fn stored(&self, input: usize) -> TractResult<Option<Vec<f32>>> {
+        self.weights(input)?.map(|weights| Ok(weights.values()?.into_owned())).transpose()
     }
 
     /// The concrete shape of an input of f32.
@@ -237,22 +242,28 @@ impl Look<'_> {
         let Some(window) = self.window(&op.pool_spec, &input, &output) else { return Ok(None) };
         let [inputs, ..] = input.sides();
         let [outputs, ..] = output.sides();
-        let (Some(weights), Some(bias)) = (self.stored(1)?, self.per_channel(2, outputs)?) else { return Ok(None) };
-        if weights.len() * op.group != outputs * inputs * window.kernel[0] * window.kernel[1] {
+        let (Some(weights), Some(bias)) = (self.weights(1)?, self.per_channel(2, outputs)?) else { return Ok(None) };
+        let shape = self.shape_of(1)?;
+        if shape.map(|s| s.iter().product())
+            != Some(outputs * (inputs / op.group) * window.kernel.iter().product::<usize>())
+        {
             return Ok(None);
         }
         let kind = match op.group {
-            1 => Kind::Conv { window, codes: self.codes(0, &weights, outputs), weights: Arc::new(weights), bias },
-            n if n == inputs && n == outputs => Kind::Depthwise { window, weights: Arc::new(weights), bias },
+            1 => Kind::Conv { window, weights, bias, rounded: self.is_rounded(0) },
+            n if n == inputs && n == outputs => Kind::Depthwise { window, weights, bias },
             _ => return Ok(None),
         };
         self.found(kind, vec![(self.node.inputs[0], input)], output)
     }
 
-    /// The codes of weights, if an input has been rounded to codes too.
-    pub(super) fn codes(&self, input: usize, weights: &[f32], outputs: usize) -> Option<Arc<Codes>> {
-        let made = self.model.node(self.node.inputs[input].node).op_as::<ElementWiseOp>();
-        made.filter(|op| op.0.is::<FakeQuantize>()).and_then(|_| Codes::of(weights, outputs).map(Arc::new))
+    /// Whether an input has been rounded to 8 bits, whatever its axes were called then.
+    pub(super) fn is_rounded(&self, input: usize) -> bool {
+        let mut node = self.model.node(self.node.inputs[input].node);
+        while node.op_is::<AxisOp>() {
+            node = self.model.node(node.inputs[0].node);
+        }
+        node.op_as::<ElementWiseOp>().is_some_and(|op| op.0.is::<FakeQuantize>())
     }
 
     fn deconv(&self, op: &Deconv) -> TractResult<Option<Recognised>> {
@@ -296,7 +307,7 @@ impl Look<'_> {
         let taps = window.kernel[0] * window.kernel[1];
         let weight = if op.normalize { 1.0 / taps as f32 } else { 1.0 };
         let [channels, ..] = input.sides();
-        let weights = Arc::new(vec![weight; channels * taps]);
+        let weights = vec![weight; channels * taps].into();
         let kind = Kind::Depthwise { window, weights, bias: vec![0.0; channels] };
         self.found(kind, vec![(self.node.inputs[0], input)], output)
     }

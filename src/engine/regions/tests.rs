@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::engine::compose::float_value;
-use crate::engine::{fake_quantize, graph};
+use crate::engine::{fake_quantize, graph, simplify, stored_weights};
 use fastrand::Rng;
 use proptest::prelude::*;
 use tract_onnx::pb::{
@@ -67,10 +67,17 @@ impl Maker {
         let scale = 1.0 / (count as f32 / shape[0] as f32).sqrt();
         let mut data: Vec<f32> = (0..count).map(|_| (self.random.f32() - 0.5) * 2.0 * scale).collect();
         if self.rounds && self.random.u8(..5) > 0 {
-            // As of 8 bits, each output channel with a scale of its own.
+            // As of 8 bits, each output channel with a scale of its own; stored as such, or as the floats that they stand for.
+            let (mut codes, mut steps) = (Vec::with_capacity(count), Vec::with_capacity(shape[0]));
             for row in data.chunks_mut((count / shape[0]).max(1)) {
                 let step = scale / 127.0 * (0.5 + self.random.f32() / 2.0);
+                codes.extend(row.iter().map(|w| (w / step).round().clamp(-127.0, 127.0) as i8 as u8));
                 row.iter_mut().for_each(|w| *w = (*w / step).round().clamp(-127.0, 127.0) * step);
+                steps.push(step);
+            }
+            if self.random.bool() {
+                let (codes, steps) = (self.store(shape, DataType::Int8, codes), self.stored(&[shape[0]], steps));
+                return self.node("DequantizeLinear", &[&codes, &steps], vec![int("axis", 0)]);
             }
         }
         self.stored(shape, data)
@@ -316,7 +323,7 @@ fn made(seed: u64, size: usize, rounds: bool) -> (ModelProto, Vec<usize>) {
 }
 
 fn outputs(model: TypedModel, input: &Tensor) -> TractResult<Vec<Tensor>> {
-    let plan = model.into_optimized()?.into_runnable()?;
+    let plan = model.into_runnable()?;
     Ok(plan.run(tvec!(input.clone().into()))?.into_iter().map(|v| v.into_tensor()).collect())
 }
 
@@ -330,8 +337,7 @@ struct Found {
     lost: bool,
 }
 
-/// What a graph became; nothing if tract alone cannot run it (it fails on a few: in its pass `ChangeAxes`, or with an operator
-/// `Dummy` left in the graph). Where values are rounded, a last bit in a sum may make a step of the codes behind it, and that
+/// What a graph became; nothing if tract alone cannot run it (it fails on a few, with an operator `Dummy` left in the graph). Where values are rounded, a last bit in a sum may make a step of the codes behind it, and that
 /// others: then results are near in the mean, and not far anywhere.
 fn compare(seed: u64, size: usize, threads: usize, rounds: bool) -> TractResult<Found> {
     let (proto, shape) = made(seed, size, rounds);
@@ -339,6 +345,7 @@ fn compare(seed: u64, size: usize, threads: usize, rounds: bool) -> TractResult<
     if rounds {
         // Rounding costs no graph its regions.
         let mut plain = proto;
+        stored_weights::gather(plain.graph.as_mut().context("no graph")?);
         let nodes = plain.graph.iter_mut().flat_map(|graph| &mut graph.node);
         for node in nodes.filter(|n| ["QuantizeLinear", "DequantizeLinear"].contains(&n.op_type.as_str())) {
             node.op_type = "Identity".into();
@@ -359,25 +366,28 @@ fn compare_graph(
     what: &str,
 ) -> TractResult<Found> {
     let mut onnx = tract_onnx::onnx();
+    stored_weights::register(&mut onnx.op_register);
     fake_quantize::register(&mut onnx.op_register);
     let graph = proto.graph.as_mut().context("no graph")?;
     let names: Vec<String> = graph.output.iter().map(|o| o.name.clone()).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    graph::dequantize_weights(graph).map_err(TractError::msg)?;
+    stored_weights::gather(graph);
     fake_quantize::pair(graph).map_err(TractError::msg)?;
+    graph::turn_around(graph);
     graph::select_outputs(graph, &names).map_err(TractError::msg)?;
     let graph = onnx.parse(&proto, None)?.model;
     let typed = graph.with_input_fact(0, f32::fact(shape).into())?.into_typed()?;
-    let Ok(model) = typed.into_decluttered() else { return Ok(Found::default()) };
     let mut random = Rng::with_seed(shape.iter().sum::<usize>() as u64);
     let data: Vec<f32> = (0..shape.iter().product()).map(|_| random.f32() * 4.0 - 2.0).collect();
     let input = Tensor::from_shape(shape, &data)?;
-    let Ok(expected) = outputs(model.clone(), &input) else { return Ok(Found::default()) };
+    // As the graph says it, without any optimisation.
+    let Ok(expected) = outputs(typed.clone(), &input) else { return Ok(Found::default()) };
+    let Ok(model) = simplify::simplified(typed) else { return Ok(Found::default()) };
     let replaced = replace(&model)?;
     let regions: Vec<&RegionOp> = replaced.nodes.iter().filter_map(|n| n.op_as::<RegionOp>()).collect();
     let of_codes = regions.iter().map(|region| region.convolutions().1).sum();
     let result = Found { regions: regions.len(), of_codes, lost: false };
-    let found = with_threads(threads, || outputs(replaced, &input))?;
+    let found = with_threads(threads, || outputs(simplify::optimized(replaced)?, &input))?;
     for (found, expected) in found.iter().zip(&expected) {
         assert_eq!(found.shape(), expected.shape(), "{what}");
         let (found, expected) = (found.to_plain_array_view::<f32>()?, expected.to_plain_array_view::<f32>()?);
