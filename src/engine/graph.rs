@@ -66,12 +66,11 @@ fn f16_to_f32(half: u16) -> f32 {
     }
 }
 
-/// Writes a stored tensor less a value as the negative value plus the tensor, and one divided by a value as its reciprocal times
-/// the tensor: behind a convolution, tract 0.23 takes both the wrong way around (`Conv::declutter_channel_arithmetic_succ`).
+/// Writes something less the result of a convolution as that plus the negative result, and something divided by it as that times
+/// the reciprocal: tract 0.23 fuses what has a value for each channel into the convolution before it, and takes these two the
+/// wrong way around (`Conv::declutter_channel_arithmetic_succ`).
 pub fn turn_around(graph: &mut GraphProto) {
-    // Of whole numbers, which shapes are computed in, there is no reciprocal.
-    let floats = graph.initializer.iter().filter(|t| t.data_type == DataType::Float as i32);
-    let stored: HashSet<&str> = floats.map(|t| t.name.as_str()).collect();
+    let behind = behind_convolutions(graph);
     let mut nodes = Vec::with_capacity(graph.node.len());
     for mut node in graph.node.drain(..) {
         let turned = match node.op_type.as_str() {
@@ -79,13 +78,12 @@ pub fn turn_around(graph: &mut GraphProto) {
             "Div" => Some(("Reciprocal", "Mul")),
             _ => None,
         };
-        if let (Some((first, then)), [a, b], [output]) = (turned, node.input.as_mut_slice(), node.output.as_slice())
-            && stored.contains(a.as_str())
-            && !stored.contains(b.as_str())
+        if let (Some((first, then)), [_, from], [output]) = (turned, node.input.as_mut_slice(), node.output.as_slice())
+            && behind.contains(from)
         {
             let between = format!("{output}.{first}");
             let op_type = first.to_string();
-            let input = vec![std::mem::replace(b, between.clone())];
+            let input = vec![std::mem::replace(from, between.clone())];
             nodes.push(NodeProto {
                 op_type,
                 name: between.clone(),
@@ -98,6 +96,32 @@ pub fn turn_around(graph: &mut GraphProto) {
         nodes.push(node);
     }
     graph.node = nodes;
+}
+
+/// The values that convolutions compute, also where something follows that simplification may make a part of them.
+fn behind_convolutions(graph: &GraphProto) -> HashSet<String> {
+    const FUSED: [&str; 11] = [
+        "Add",
+        "BatchNormalization",
+        "Cast",
+        "Div",
+        "Identity",
+        "Mul",
+        "Reshape",
+        "Squeeze",
+        "Sub",
+        "Transpose",
+        "Unsqueeze",
+    ];
+    let mut behind = HashSet::new();
+    // Nodes stand behind those that they read.
+    for node in &graph.node {
+        let fused = FUSED.contains(&node.op_type.as_str()) && node.input.iter().any(|input| behind.contains(input));
+        if fused || node.op_type == "Conv" {
+            behind.extend(node.output.iter().cloned());
+        }
+    }
+    behind
 }
 
 /// Makes `names` the outputs of the graph, in that order, and drops the nodes and stored tensors none of them needs.
@@ -170,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_number_less_a_value() {
+    fn something_less_a_convolution() {
         let node = |op: &str, input: [&str; 2], output: &str| NodeProto {
             op_type: op.into(),
             input: input.map(String::from).to_vec(),
@@ -178,15 +202,13 @@ mod tests {
             ..Default::default()
         };
         let mut graph = GraphProto {
-            initializer: vec![
-                tensor("c", DataType::Float, &[1], vec![0; 4]),
-                tensor("n", DataType::Int64, &[1], vec![1; 8]),
-            ],
             node: vec![
-                node("Sub", ["c", "x"], "a"),
-                node("Div", ["c", "a"], "b"),
+                node("Conv", ["x", "w"], "y"),
+                node("Sub", ["c", "y"], "a"),
+                node("Div", ["pooled", "a"], "b"),
                 node("Sub", ["b", "c"], "d"),
                 node("Div", ["n", "size"], "half"),
+                node("Sub", ["c", "x"], "e"),
             ],
             ..Default::default()
         };
@@ -194,12 +216,14 @@ mod tests {
         let found: Vec<String> =
             graph.node.iter().map(|n| format!("{} = {}({})", n.output[0], n.op_type, n.input.join(", "))).collect();
         let expected = [
-            "a.Neg = Neg(x)",
+            "y = Conv(x, w)",
+            "a.Neg = Neg(y)",
             "a = Add(c, a.Neg)",
             "b.Reciprocal = Reciprocal(a)",
-            "b = Mul(c, b.Reciprocal)",
+            "b = Mul(pooled, b.Reciprocal)",
             "d = Sub(b, c)",
             "half = Div(n, size)",
+            "e = Sub(c, x)",
         ];
         assert_eq!(found, expected);
     }

@@ -7,7 +7,7 @@ use crate::kernels::isa::ISA_VARIABLE;
 use crate::kernels::memory;
 use crate::models::Model;
 use crate::tensor::Tensor;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ const MAX_PLANS: usize = 8;
 /// A network ready to run: `Send + Sync`, so that several images can run side by side on one session.
 ///
 /// A plan is compiled for an input shape when it is first seen (tens of milliseconds) and kept, with the weights in the packed
-/// order of its kernels. From the second shape on, the weights are held in f32 as well.
+/// order of its kernels. From the second shape on, the weights are held as they are stored as well.
 pub struct Session {
     model: Model,
     outputs: Vec<String>,
@@ -202,8 +202,6 @@ impl Session {
             true => self.compile(shape),
             false => self.compile_further(shape).map_or_else(|| self.compile(shape), Ok),
         }?;
-        // Reading and simplifying a graph takes several times as much as the plan does.
-        memory::give_back();
         if plans.len() >= self.max_plans {
             plans.remove(0);
         }
@@ -212,20 +210,24 @@ impl Session {
     }
 
     fn compile(&self, shape: &[usize]) -> Result<Arc<Plan>> {
-        self.graph()?
+        let plan = self
+            .graph()?
             .with_input_fact(0, f32::fact(shape).into())
             .and_then(|m| m.into_typed())
             .and_then(simplify::simplified)
             .and_then(finished)
-            .map_err(|e| failed(self.name(), &format!("it cannot be prepared for an input of {shape:?}"), e))
+            .map_err(|e| failed(self.name(), &format!("it cannot be prepared for an input of {shape:?}"), e));
+        // Reading and simplifying a graph takes several times the memory that the plan does.
+        memory::give_back();
+        plan
     }
 
     /// A plan for another size than the first, from the graph for all sizes. `None` if tract cannot do that for this graph
     /// or this size; then a plan from the beginning has to do, and says what is wrong if that fails too.
     fn compile_further(&self, shape: &[usize]) -> Option<Arc<Plan>> {
+        let &[1, 3, height, width] = shape else { return None };
         let any_size = || self.graph().ok().and_then(|graph| AnySize::new(graph).ok().flatten());
         let any = self.any_size.get_or_init(any_size).as_ref()?;
-        let &[1, 3, height, width] = shape else { return None };
         let mut values = HashMap::new();
         for (symbol, side) in any.symbols.iter().zip([height, width]) {
             if let Some(symbol) = symbol {
@@ -258,9 +260,12 @@ fn read(model: &Model, outputs: &[&str]) -> Result<InferenceModel> {
     if pb.initializer.iter().any(|t| !t.external_data.is_empty()) {
         return Err(Error::model(name, "its weights lie in a second file; export it into one"));
     }
+    // Older files name stored tensors as inputs too.
+    let stored: HashSet<&str> = pb.initializer.iter().map(|t| t.name.as_str()).collect();
+    pb.input.retain(|input| !stored.contains(input.name.as_str()));
     edit(graph::widen_halves(pb))?;
-    stored_weights::gather(pb);
     graph::turn_around(pb);
+    edit(stored_weights::fold_dequantize(pb))?;
     edit(graph::select_outputs(pb, outputs))?;
     edit(fake_quantize::pair(pb))?;
     // Pairs may have been what read the rounding alone.
@@ -270,13 +275,14 @@ fn read(model: &Model, outputs: &[&str]) -> Result<InferenceModel> {
 
 /// The plan for a simplified graph of fixed shapes: our regions, and tract's own operators for the rest.
 fn finished(model: TypedModel) -> TractResult<Arc<Plan>> {
+    let plain = |model| stored_weights::as_constants(model)?.into_optimized()?.into_runnable();
     // tract brings assembly for 32-bit ARM; we have nothing but portable code there, which runs if it is asked for.
     if cfg!(target_arch = "arm") && std::env::var_os(ISA_VARIABLE).is_none() {
-        return stored_weights::as_constants(model)?.into_optimized()?.into_runnable();
+        return plain(model);
     }
     regions::replace(&model).and_then(simplify::optimized).and_then(|m| m.into_runnable()).or_else(|error| {
         log::debug!("no regions: {error:#}");
-        stored_weights::as_constants(model)?.into_optimized()?.into_runnable()
+        plain(model)
     })
 }
 
@@ -322,6 +328,7 @@ fn failed(model: &str, message: &str, cause: TractError) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::stored_weights::StoredWeights;
     use crate::models;
     use prost::Message;
     use tract_onnx::pb::ModelProto;
@@ -415,6 +422,8 @@ mod tests {
             let (steps, of_codes) =
                 regions.iter().map(|r| r.convolutions()).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
             assert!(steps > 10, "{}: {steps} convolutions in regions", info.id);
+            let lazy = plan.model().nodes.iter().filter(|n| n.op_is::<StoredWeights>()).count();
+            assert_eq!(lazy, 0, "{}: weights that every run would expand", info.id);
             if of_codes == 0 {
                 continue;
             }

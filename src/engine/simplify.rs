@@ -1,5 +1,6 @@
 //! tract's simplification of a graph, without one of its passes.
 
+use super::stored_weights;
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::optim::Optimizer;
 
@@ -10,6 +11,9 @@ const AXES: &str = "ChangeAxes";
 /// `model` as tract simplifies it, but for the order of its axes.
 pub fn simplified(mut model: TypedModel) -> TractResult<TypedModel> {
     passes().optimize(&mut model)?;
+    if stored_weights::expand_computed(&mut model)? {
+        passes().optimize(&mut model)?;
+    }
     Ok(model)
 }
 

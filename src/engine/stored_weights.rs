@@ -5,26 +5,31 @@
 //! memory two or three times, with four bytes.
 
 use super::graph::{attribute, bytes_of, floats_of};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use tract_onnx::model::OnnxOpRegister;
 use tract_onnx::pb::{
     AttributeProto, GraphProto, NodeProto, TensorProto, attribute_proto::AttributeType, tensor_proto::DataType,
 };
+use tract_onnx::tract_core::ops::array::Slice;
+use tract_onnx::tract_core::ops::cnn::{Conv, Deconv};
+use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_hir::internal::*;
 use tract_onnx::tract_hir::ops::konst::Const;
 
 /// The name of the operator in a graph.
-const NAME: &str = "StoredWeights";
+pub const NAME: &str = "StoredWeights";
 /// What the inputs of a `DequantizeLinear` are, and the attributes here.
 const ROLES: [&str; 3] = ["weights", "scale", "zero_point"];
+/// What stored matrices are for, which are the first or the second input of these.
+const READERS: [&str; 4] = ["Conv", "ConvTranspose", "Gemm", "MatMul"];
 
 /// An operator without inputs: `(code - zero point) * scale`, per channel of an axis or for the whole tensor.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct StoredWeights(Arc<Held>);
 
 impl Eq for StoredWeights {}
 
-#[derive(Debug, PartialEq)]
+#[derive(PartialEq)]
 struct Held {
     shape: Vec<usize>,
     codes: Arc<Vec<i8>>,
@@ -34,19 +39,24 @@ struct Held {
     inner: usize,
 }
 
-/// Replaces every `DequantizeLinear` of a stored tensor by a node that holds what it reads.
-pub fn gather(graph: &mut GraphProto) {
+/// Replaces every `DequantizeLinear` of a stored int8 tensor, one that the matrices of [`READERS`] are, by a node that holds what it
+/// reads; of others, which tract wants to know as it loads them, by the f32 tensor.
+pub fn fold_dequantize(graph: &mut GraphProto) -> Result<(), String> {
     let mut stored: HashMap<String, TensorProto> = graph.initializer.drain(..).map(|t| (t.name.clone(), t)).collect();
     let mut reads: HashMap<String, usize> = HashMap::new();
-    graph.node.iter().flat_map(|node| &node.input).for_each(|name| *reads.entry(name.clone()).or_default() += 1);
+    let mut computed_with: HashSet<String> = graph.output.iter().map(|o| o.name.clone()).collect();
+    for node in &graph.node {
+        let matrices = if READERS.contains(&node.op_type.as_str()) { 2 } else { 0 };
+        for (at, name) in node.input.iter().enumerate() {
+            *reads.entry(name.clone()).or_default() += 1;
+            if at >= matrices {
+                computed_with.insert(name.clone());
+            }
+        }
+    }
+    let mut floats = Vec::new();
     for node in &mut graph.node {
-        let is_stored = |name: &String| name.is_empty() || stored.contains_key(name);
-        let weights = node.input.first().and_then(|name| stored.get(name));
-        if node.op_type != "DequantizeLinear"
-            || node.input.len() < 2
-            || !node.input.iter().all(is_stored)
-            || weights.is_none_or(|t| t.data_type != DataType::Int8 as i32)
-        {
+        if !is_of_stored(node, &stored) {
             continue;
         }
         let inputs = std::mem::take(&mut node.input);
@@ -63,9 +73,71 @@ pub fn gather(graph: &mut GraphProto) {
             });
         }
         node.op_type = NAME.to_string();
+        if node.output.iter().any(|name| computed_with.contains(name)) {
+            floats.push(expanded(node)?);
+        }
     }
+    graph.node.retain(|node| node.op_type != NAME || !floats.iter().any(|t| node.output.contains(&t.name)));
     graph.initializer = stored.into_values().collect();
     graph.initializer.sort_by(|a, b| a.name.cmp(&b.name));
+    graph.initializer.extend(floats);
+    Ok(())
+}
+
+/// The f32 tensor that stands for a node of ours.
+pub fn expanded(node: &NodeProto) -> Result<TensorProto, String> {
+    let tensor = StoredWeights::new(node).and_then(|weights| weights.floats()).map_err(|e| format!("{e:#}"))?;
+    let values = tensor.to_plain_array_view::<f32>().map_err(|e| format!("{e:#}"))?;
+    Ok(TensorProto {
+        name: node.output.first().cloned().unwrap_or_default(),
+        dims: tensor.shape().iter().map(|&side| side as i64).collect(),
+        data_type: DataType::Float as i32,
+        raw_data: values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        ..Default::default()
+    })
+}
+
+/// Whether a node is a `DequantizeLinear` of a stored int8 tensor, and not by blocks.
+fn is_of_stored(node: &NodeProto, stored: &HashMap<String, TensorProto>) -> bool {
+    let of = |at: usize, kind: DataType| {
+        node.input.get(at).and_then(|name| stored.get(name)).is_some_and(|t| t.data_type == kind as i32)
+    };
+    node.op_type == "DequantizeLinear"
+        && of(0, DataType::Int8)
+        && of(1, DataType::Float)
+        && (node.input.get(2).is_none_or(String::is_empty) || of(2, DataType::Int8))
+        && attribute(node, "block_size").unwrap_or(0) == 0
+}
+
+/// Makes constants of those that something else than the products of a network computes with, as where a convolution has been
+/// scaled: tract can do it once and for all then. Whether there were any.
+pub fn expand_computed(model: &mut TypedModel) -> TractResult<bool> {
+    let takes = |op: &dyn TypedOp| op.is::<Conv>() || op.is::<Deconv>() || op.is::<EinSum>();
+    let mut computed = HashSet::new();
+    for node in &model.nodes {
+        for input in node.inputs.iter().filter(|_| !takes(&*node.op) && !is_view(&*node.op)) {
+            computed.extend(source(model, *input).map(|(id, _)| id));
+        }
+    }
+    for id in &computed {
+        expand(&mut model.nodes[*id])?;
+    }
+    Ok(!computed.is_empty())
+}
+
+/// Whether an operator gives the same numbers as it reads, or a part of them.
+fn is_view(op: &dyn TypedOp) -> bool {
+    op.is::<AxisOp>() || op.is::<Slice>()
+}
+
+/// The node of the stored weights that an outlet shows, and by way of which others, the last one first.
+pub fn source(model: &TypedModel, outlet: OutletId) -> Option<(usize, Vec<&TypedNode>)> {
+    let (mut node, mut views) = (model.node(outlet.node), Vec::new());
+    while is_view(&*node.op) {
+        views.push(node);
+        node = model.node(node.inputs[0].node);
+    }
+    node.op_is::<StoredWeights>().then_some((node.id, views))
 }
 
 /// Teaches tract to read the operator.
@@ -75,14 +147,17 @@ pub fn register(operators: &mut OnnxOpRegister) {
 
 /// The model with every such operator as a constant, which is what tract's own operators are fast with.
 pub fn as_constants(mut model: TypedModel) -> TractResult<TypedModel> {
-    for node in &mut model.nodes {
-        if let Some(weights) = node.op_as::<StoredWeights>() {
-            let tensor = weights.floats()?.into_arc_tensor();
-            node.outputs[0].fact = TypedFact::try_from(&tensor)?;
-            node.op = Box::new(Const::new(tensor)?);
-        }
-    }
+    model.nodes.iter_mut().try_for_each(expand)?;
     Ok(model)
+}
+
+fn expand(node: &mut TypedNode) -> TractResult<()> {
+    if let Some(weights) = node.op_as::<StoredWeights>() {
+        let tensor = weights.floats()?.into_arc_tensor();
+        node.outputs[0].fact = TypedFact::try_from(&tensor)?;
+        node.op = Box::new(Const::new(tensor)?);
+    }
+    Ok(())
 }
 
 impl StoredWeights {
@@ -140,6 +215,12 @@ impl StoredWeights {
     }
 }
 
+impl std::fmt::Debug for StoredWeights {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{NAME} of {:?}", self.0.shape)
+    }
+}
+
 impl Op for StoredWeights {
     fn name(&self) -> StaticName {
         NAME.into()
@@ -187,6 +268,70 @@ impl InferenceRulesOp for StoredWeights {
 mod tests {
     use super::*;
 
+    fn dequantize(inputs: &[&str], output: &str, axis: Option<i64>) -> NodeProto {
+        let axis = axis.map(|i| AttributeProto { name: "axis".into(), i, ..Default::default() });
+        NodeProto {
+            op_type: "DequantizeLinear".into(),
+            input: inputs.iter().map(|i| i.to_string()).collect(),
+            output: vec![output.into()],
+            attribute: axis.into_iter().collect(),
+            ..Default::default()
+        }
+    }
+
+    fn reader(op: &str, inputs: &[&str]) -> NodeProto {
+        let input = inputs.iter().map(|i| i.to_string()).collect();
+        NodeProto { op_type: op.into(), input, output: vec![format!("{op}.out")], ..Default::default() }
+    }
+
+    /// Of a scale for all and for each channel of an axis, which is the second one if nothing is said; with zero points and
+    /// without; a scale that is read twice; and a bias, which becomes a tensor.
+    #[test]
+    fn every_form_of_scales_and_zero_points() {
+        let bytes = |values: &[f32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+        let mut graph = GraphProto {
+            initializer: vec![
+                tensor("q", DataType::Int8, &[2, 3], vec![1, 2, 3, 0xff, 0xfe, 0xfd]),
+                tensor("three", DataType::Float, &[3], bytes(&[1.0, 10.0, 100.0])),
+                tensor("one", DataType::Float, &[], bytes(&[0.5])),
+                tensor("zeros", DataType::Int8, &[3], vec![1, 0, 0xff]),
+                tensor("bytes", DataType::Uint8, &[1], vec![7]),
+            ],
+            node: vec![
+                dequantize(&["q", "three"], "a", None),
+                dequantize(&["q", "three", "zeros"], "b", Some(-1)),
+                dequantize(&["q", "one"], "c", Some(0)),
+                dequantize(&["q", "one", ""], "d", None),
+                dequantize(&["bytes", "one"], "e", None),
+                reader("MatMul", &["x", "a"]),
+                reader("MatMul", &["x", "b"]),
+                reader("Conv", &["x", "c", "d"]),
+                reader("Add", &["x", "e"]),
+            ],
+            ..Default::default()
+        };
+        fold_dequantize(&mut graph).unwrap();
+        let found: Vec<Tensor> =
+            graph.node[..3].iter().map(|n| StoredWeights::new(n).unwrap().floats().unwrap()).collect();
+        assert_eq!(found[0], tensor2(&[[1f32, 20.0, 300.0], [-1.0, -20.0, -300.0]]));
+        assert_eq!(found[1], tensor2(&[[0f32, 20.0, 400.0], [-2.0, -20.0, -200.0]]));
+        assert_eq!(found[2], tensor2(&[[0.5f32, 1.0, 1.5], [-0.5, -1.0, -1.5]]));
+        assert_eq!(graph.node[3].op_type, "DequantizeLinear", "of uint8: left to tract");
+        let left: Vec<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
+        assert_eq!(left, ["bytes", "one", "d"]);
+        assert_eq!(graph.initializer[2].raw_data, bytes(&[0.5, 1.0, 1.5, -0.5, -1.0, -1.5]));
+
+        let by_channel = |node: usize, channels, step| {
+            let found = StoredWeights::new(&graph.node[node]).unwrap().by_channel(channels, step);
+            found.map(|(codes, scales)| (codes.len(), scales))
+        };
+        assert_eq!(by_channel(0, 3, 1), Some((6, vec![1.0, 10.0, 100.0])));
+        assert_eq!(by_channel(0, 2, 3), None, "a scale for each column, not for each row");
+        assert_eq!(by_channel(0, 3, 2), None);
+        assert_eq!(by_channel(1, 3, 1), None, "0 does not stand for 0");
+        assert_eq!(by_channel(2, 2, 3), Some((6, vec![0.5; 2])));
+    }
+
     #[test]
     fn weights_become_floats_along_their_axis() {
         let scales: Vec<u8> = [0.5f32, 2.0].iter().flat_map(|v| v.to_le_bytes()).collect();
@@ -207,7 +352,7 @@ mod tests {
             ],
             ..Default::default()
         };
-        gather(&mut graph);
+        fold_dequantize(&mut graph).unwrap();
         assert!(graph.initializer.is_empty() && graph.node[0].input.is_empty(), "{graph:?}");
         assert_eq!((&graph.node[0].output, graph.node[1].op_type.as_str()), (&vec!["w".to_string()], "MatMul"));
         let found = StoredWeights::new(&graph.node[0]).unwrap().floats().unwrap();

@@ -243,10 +243,8 @@ impl Look<'_> {
         let [inputs, ..] = input.sides();
         let [outputs, ..] = output.sides();
         let (Some(weights), Some(bias)) = (self.weights(1)?, self.per_channel(2, outputs)?) else { return Ok(None) };
-        let shape = self.shape_of(1)?;
-        if shape.map(|s| s.iter().product())
-            != Some(outputs * (inputs / op.group) * window.kernel.iter().product::<usize>())
-        {
+        let stored = self.shape_of(1)?.map_or(0, |sides| sides.iter().product());
+        if stored * op.group != outputs * inputs * window.kernel[0] * window.kernel[1] {
             return Ok(None);
         }
         let kind = match op.group {

@@ -77,7 +77,13 @@ impl Maker {
             }
             if self.random.bool() {
                 let (codes, steps) = (self.store(shape, DataType::Int8, codes), self.stored(&[shape[0]], steps));
-                return self.node("DequantizeLinear", &[&codes, &steps], vec![int("axis", 0)]);
+                let axis = [0, -(shape.len() as i64)][self.random.usize(..2)];
+                let zeros = (0..shape[0]).map(|_| self.random.i8(-9..9) as u8).collect();
+                let zeros = self.store(&[shape[0]], DataType::Int8, zeros);
+                let inputs = [codes.as_str(), &steps, &zeros];
+                // One in four with codes of 0 that are not 0.
+                let count = if self.random.u8(..4) == 0 { 3 } else { 2 };
+                return self.node("DequantizeLinear", &inputs[..count], vec![int("axis", axis)]);
             }
         }
         self.stored(shape, data)
@@ -345,7 +351,13 @@ fn compare(seed: u64, size: usize, threads: usize, rounds: bool) -> TractResult<
     if rounds {
         // Rounding costs no graph its regions.
         let mut plain = proto;
-        stored_weights::gather(plain.graph.as_mut().context("no graph")?);
+        let graph = plain.graph.as_mut().context("no graph")?;
+        stored_weights::fold_dequantize(graph).map_err(TractError::msg)?;
+        let (stored, nodes): (Vec<_>, Vec<_>) = graph.node.drain(..).partition(|n| n.op_type == stored_weights::NAME);
+        graph.node = nodes;
+        for node in &stored {
+            graph.initializer.push(stored_weights::expanded(node).map_err(TractError::msg)?);
+        }
         let nodes = plain.graph.iter_mut().flat_map(|graph| &mut graph.node);
         for node in nodes.filter(|n| ["QuantizeLinear", "DequantizeLinear"].contains(&n.op_type.as_str())) {
             node.op_type = "Identity".into();
@@ -371,9 +383,9 @@ fn compare_graph(
     let graph = proto.graph.as_mut().context("no graph")?;
     let names: Vec<String> = graph.output.iter().map(|o| o.name.clone()).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    stored_weights::gather(graph);
-    fake_quantize::pair(graph).map_err(TractError::msg)?;
     graph::turn_around(graph);
+    stored_weights::fold_dequantize(graph).map_err(TractError::msg)?;
+    fake_quantize::pair(graph).map_err(TractError::msg)?;
     graph::select_outputs(graph, &names).map_err(TractError::msg)?;
     let graph = onnx.parse(&proto, None)?.model;
     let typed = graph.with_input_fact(0, f32::fact(shape).into())?.into_typed()?;

@@ -1,11 +1,10 @@
 //! Stored weights on their way from the graph to the kernels.
 
-use crate::engine::stored_weights::StoredWeights;
+use crate::engine::stored_weights::{StoredWeights, source};
 use crate::kernels::nchwc::Codes;
 use std::borrow::Cow;
 use std::sync::Arc;
 use tract_onnx::tract_core::internal::*;
-use tract_onnx::tract_core::ops::array::Slice;
 
 /// Stored weights, not copied before they are needed.
 #[derive(Debug, Clone)]
@@ -30,14 +29,10 @@ impl Weights {
             let plain = tensor.try_as_plain_ram().is_ok_and(|t| t.as_slice::<f32>().is_ok());
             return Ok(plain.then(|| Weights { stored: Stored::Tensor(tensor.clone()), order: None }));
         }
-        let mut changes = Vec::new();
-        let mut node = model.node(outlet.node);
-        while node.op_is::<AxisOp>() || node.op_is::<Slice>() {
-            changes.push(node.op.clone());
-            node = model.node(node.inputs[0].node);
-        }
-        changes.reverse();
-        let stored = node.op_as::<StoredWeights>().map(|op| Stored::Codes(op.clone(), changes));
+        let stored = source(model, outlet).and_then(|(id, views)| {
+            let changes = views.into_iter().rev().map(|node| node.op.clone()).collect();
+            model.node(id).op_as::<StoredWeights>().map(|op| Stored::Codes(op.clone(), changes))
+        });
         Ok(stored.map(|stored| Weights { stored, order: None }))
     }
 

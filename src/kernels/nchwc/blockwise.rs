@@ -73,7 +73,7 @@ pub struct MaxPool {
 }
 
 impl MaxPool {
-    /// The border of `input` should hold minus infinity.
+    /// The border of `input` should hold nothing that wins against a pixel: minus infinity, or zeros where nothing is negative.
     pub fn new(kernels: &Kernels, input: Layout, window: Window) -> Self {
         assert_eq!(input.lanes, kernels.lanes, "{input:?}");
         let taps = window.offsets(&input).into_iter().map(|offset| Tap { offset, channels: input.lanes }).collect();

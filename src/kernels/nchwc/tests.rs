@@ -337,6 +337,19 @@ fn erf(x: f64) -> f64 {
 }
 
 #[test]
+fn windows_that_see_a_pixel() {
+    let window = |before: usize, after: usize, dilation: usize| Window {
+        kernel: [3; 2],
+        dilation: [dilation; 2],
+        before: [0, before],
+        after: [after, 0],
+        ..Window::POINT
+    };
+    assert!(window(2, 2, 1).sees_a_pixel());
+    assert!(!window(3, 2, 1).sees_a_pixel() && !window(2, 3, 1).sees_a_pixel() && !window(1, 1, 2).sees_a_pixel());
+}
+
+#[test]
 fn operations_on_single_values() {
     // Up to where the exponential leaves f32, and what is around zero.
     let values: Vec<f32> =
