@@ -142,7 +142,7 @@ impl Program {
                 let map = &self.maps[*map];
                 let pixels = &mut memory[map.place()];
                 match map.codes {
-                    Some(codes) => map.layout.fill_border(bytes_mut(pixels), codes.zero_point),
+                    Some(codes) => map.layout.fill_border(bytes_mut(pixels), kernels.stored_code(codes.zero_point)),
                     None => map.layout.fill_border(pixels, *value),
                 }
             }

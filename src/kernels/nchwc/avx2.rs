@@ -67,7 +67,7 @@ macro_rules! eight_sums {
     () => {
         type Simd = Avx2;
         type Sums = __m256i;
-        const SHIFT: i32 = 0;
+        const SIGNED: bool = false;
         #[inline(always)]
         unsafe fn sums(from: *const i32) -> __m256i {
             unsafe { _mm256_loadu_si256(from.cast()) }

@@ -70,7 +70,7 @@ impl Dot for Vnni {
     type Sums = __m512i;
     type Weights = __m512i;
     type Codes = __m512i;
-    const SHIFT: i32 = 0;
+    const SIGNED: bool = false;
     #[inline(always)]
     unsafe fn sums(from: *const i32) -> __m512i {
         unsafe { _mm512_loadu_si512(from.cast()) }

@@ -245,7 +245,7 @@ impl Conv {
         let mut start = vec![0i32; scale.len()];
         let mut packed = Buffer::zeros((scale.len() * order.places.len()).div_ceil(4));
         let mut rest = bytes_mut(&mut packed);
-        let shift = quantized.shift - i32::from(quantization.zero_point);
+        let shift = if quantized.signed { 128 } else { 0 } - i32::from(quantization.zero_point);
         for group in &groups {
             let side = group.len() * lanes * QUAD;
             let (part, behind) = rest.split_at_mut(group.len() * lanes * order.places.len());

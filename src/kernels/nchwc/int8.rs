@@ -99,8 +99,8 @@ pub(super) trait Dot {
     type Weights: Copy;
     /// [`QUAD`] codes, the same for all lanes.
     type Codes: Copy;
-    /// Codes reach the instruction less this.
-    const SHIFT: i32;
+    /// Codes lie in memory less 128, as bytes with a sign, because the instructions want them so.
+    const SIGNED: bool;
     /// One for each lane.
     unsafe fn sums(from: *const i32) -> Self::Sums;
     /// [`QUAD`] for each lane.
@@ -110,7 +110,7 @@ pub(super) trait Dot {
     /// Adds to every lane its weights times the codes.
     unsafe fn dot(sums: Self::Sums, weights: Self::Weights, codes: Self::Codes) -> Self::Sums;
     unsafe fn floats(sums: Self::Sums) -> <Self::Simd as Simd>::V;
-    /// Whole numbers from 0 to 255 into a byte each; what is not a number becomes some code.
+    /// Whole numbers from 0 to 255 into a byte each, as codes lie in memory; what is not a number becomes some code.
     unsafe fn pack(values: <Self::Simd as Simd>::V, to: *mut u8);
 }
 
@@ -222,8 +222,8 @@ pub(super) struct QuantizedKernels {
     /// By blocks - 1, spacing (0: any) and pixels - 1.
     pub dense: [[[QuantizedFn; MAX_PIXELS]; 3]; MAX_BLOCKS],
     pub encode: EncodeFn,
-    /// [`Dot::SHIFT`]
-    pub shift: i32,
+    /// [`Dot::SIGNED`]
+    pub signed: bool,
 }
 
 impl std::fmt::Debug for QuantizedKernels {
@@ -258,7 +258,7 @@ macro_rules! quantized {
                     [by_pixels!(dense, [3], 0), by_pixels!(dense, [3], 1), by_pixels!(dense, [3], 2)],
                 ],
                 encode,
-                shift: <$dot>::SHIFT,
+                signed: <$dot>::SIGNED,
             };
         }
     };

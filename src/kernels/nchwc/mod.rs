@@ -174,6 +174,11 @@ impl Kernels {
         self.quantized().is_some()
     }
 
+    /// How a code lies in memory, and which code lies there so.
+    pub fn stored_code(&self, code: u8) -> u8 {
+        if self.quantized().is_some_and(|kernels| kernels.signed) { code ^ 0x80 } else { code }
+    }
+
     /// Channels of a block.
     pub fn lanes(&self) -> usize {
         self.lanes

@@ -62,56 +62,56 @@ impl Simd for Neon {
     }
 }
 
-/// What both kinds of [`Dot`] have in common. Codes are signed here: the highest bit is turned over as they are read.
-macro_rules! four_sums {
+/// What both kinds of [`Dot`] have in common.
+macro_rules! signed_codes {
     () => {
         type Simd = Neon;
-        type Sums = int32x4_t;
         type Weights = int8x16_t;
         type Codes = int8x16_t;
-        const SHIFT: i32 = 128;
-        #[inline(always)]
-        unsafe fn sums(from: *const i32) -> int32x4_t {
-            unsafe { vld1q_s32(from) }
-        }
+        const SIGNED: bool = true;
         #[inline(always)]
         unsafe fn weights(from: *const i8) -> int8x16_t {
             unsafe { vld1q_s8(from) }
         }
         #[inline(always)]
         unsafe fn codes(from: *const u8) -> int8x16_t {
-            unsafe {
-                let all = vreinterpretq_s8_u32(vdupq_n_u32(from.cast::<u32>().read_unaligned()));
-                veorq_s8(all, vdupq_n_s8(-128))
-            }
-        }
-        #[inline(always)]
-        unsafe fn floats(sums: int32x4_t) -> float32x4_t {
-            unsafe { vcvtq_f32_s32(sums) }
+            unsafe { vreinterpretq_s8_u32(vdupq_n_u32(from.cast::<u32>().read_unaligned())) }
         }
         #[inline(always)]
         unsafe fn pack(values: float32x4_t, to: *mut u8) {
             unsafe {
                 let words = vmovn_u32(vcvtq_u32_f32(values));
-                let bytes = vmovn_u16(vcombine_u16(words, words));
+                let bytes = veor_u8(vmovn_u16(vcombine_u16(words, words)), vdup_n_u8(0x80));
                 to.cast::<u32>().write_unaligned(vget_lane_u32::<0>(vreinterpret_u32_u8(bytes)));
             }
         }
     };
 }
 
-/// Products of 16 bits, two of which are added: on every processor.
+/// Products of 16 bits, added in twos to a register for each half of the lanes (`smull`, `sadalp`): on every processor.
 pub(super) struct Words;
 
 impl Dot for Words {
-    four_sums!();
+    signed_codes!();
+    /// Two parts of each sum side by side; the lanes in two halves.
+    type Sums = (int32x4_t, int32x4_t);
     #[inline(always)]
-    unsafe fn dot(sums: int32x4_t, weights: int8x16_t, codes: int8x16_t) -> int32x4_t {
+    unsafe fn sums(from: *const i32) -> Self::Sums {
         unsafe {
-            let low = vmull_s8(vget_low_s8(weights), vget_low_s8(codes));
-            let high = vmull_high_s8(weights, codes);
-            vaddq_s32(sums, vpaddq_s32(vpaddlq_s16(low), vpaddlq_s16(high)))
+            let (sums, zero) = (vld1q_s32(from), vdupq_n_s32(0));
+            (vzip1q_s32(sums, zero), vzip2q_s32(sums, zero))
         }
+    }
+    #[inline(always)]
+    unsafe fn dot((low, high): Self::Sums, weights: int8x16_t, codes: int8x16_t) -> Self::Sums {
+        unsafe {
+            let products = vmull_s8(vget_low_s8(weights), vget_low_s8(codes));
+            (vpadalq_s16(low, products), vpadalq_s16(high, vmull_high_s8(weights, codes)))
+        }
+    }
+    #[inline(always)]
+    unsafe fn floats((low, high): Self::Sums) -> float32x4_t {
+        unsafe { vcvtq_f32_s32(vpaddq_s32(low, high)) }
     }
 }
 
@@ -119,7 +119,12 @@ impl Dot for Words {
 pub(super) struct DotProduct;
 
 impl Dot for DotProduct {
-    four_sums!();
+    signed_codes!();
+    type Sums = int32x4_t;
+    #[inline(always)]
+    unsafe fn sums(from: *const i32) -> int32x4_t {
+        unsafe { vld1q_s32(from) }
+    }
     #[inline(always)]
     unsafe fn dot(mut sums: int32x4_t, weights: int8x16_t, codes: int8x16_t) -> int32x4_t {
         // SAFETY: the intrinsic is not in stable Rust; it reads and writes registers only.
@@ -133,10 +138,14 @@ impl Dot for DotProduct {
         }
         sums
     }
+    #[inline(always)]
+    unsafe fn floats(sums: int32x4_t) -> float32x4_t {
+        unsafe { vcvtq_f32_s32(sums) }
+    }
 }
 
 super::tiles::instantiate!("neon", Neon, [12, 12, 8], || {
     Some(if std::arch::is_aarch64_feature_detected!("dotprod") { &DOT_PRODUCT } else { &WORDS })
 });
-super::int8::quantized!(WORDS, "neon", super::Words, [12, 8, 4]);
+super::int8::quantized!(WORDS, "neon", super::Words, [11, 5, 3]);
 super::int8::quantized!(DOT_PRODUCT, "neon,dotprod", super::DotProduct, [12, 10, 7]);

@@ -70,7 +70,7 @@ impl Dot for Scalar {
     type Sums = [i32; 4];
     type Weights = [i8; 16];
     type Codes = [u8; 4];
-    const SHIFT: i32 = 0;
+    const SIGNED: bool = false;
     #[inline(always)]
     unsafe fn sums(from: *const i32) -> [i32; 4] {
         unsafe { from.cast::<[i32; 4]>().read_unaligned() }

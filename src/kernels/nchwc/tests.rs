@@ -207,11 +207,11 @@ proptest! {
             let lanes = kernels.lanes();
             let layout = window.border(Layout::new(inputs, rows, columns, lanes));
             let layout = Layout { top: layout.top + wider, right: layout.right + wider, ..layout };
-            let mut map = vec![zero; layout.len()];
+            let mut map = vec![kernels.stored_code(zero); layout.len()];
             let floats = rounded.blocks(&layout, 0.0);
             // What lies between the channels must not count.
             let of = |v: f32| if v.is_nan() { 77 } else { codes(v) as u8 };
-            map.iter_mut().zip(floats.iter()).for_each(|(code, v)| *code = of(*v));
+            map.iter_mut().zip(floats.iter()).for_each(|(code, v)| *code = kernels.stored_code(of(*v)));
             let conv = Conv::of_codes(kernels, layout, None, window, &codes_of_weights, &bias, quantization).unwrap();
             let conv = conv.within((-1.0, f32::INFINITY));
             let [c, h, w] = expected.sides;
@@ -228,7 +228,7 @@ proptest! {
             let mut again = vec![1; beside.len()];
             encode(kernels, (&to, &output), (&beside, &mut again), written, &Team::new(threads));
             prop_assert!(both == again, "{:?}: codes of what is computed", kernels);
-            let bytes: Vec<f32> = both.iter().map(|code| f32::from(*code)).collect();
+            let bytes: Vec<f32> = both.iter().map(|code| f32::from(kernels.stored_code(*code))).collect();
             for (value, code) in found.data.iter().zip(&Plain::from(&bytes, &beside).data) {
                 let wanted = ((value * written.scale.recip()).round_ties_even() + 100.0).clamp(0.0, 255.0);
                 prop_assert_eq!(wanted, *code, "{:?}: {}", kernels, value);
@@ -425,7 +425,7 @@ fn codes_of_long_lines_with_an_epilogue() {
             .iter()
             .map(|v| if v.is_nan() { 9 } else { (v / 0.02).round() as i32 as u8 })
             .collect();
-        let map: Vec<u8> = map.iter().map(|code| code.wrapping_add(100)).collect();
+        let map: Vec<u8> = map.iter().map(|code| kernels.stored_code(code.wrapping_add(100))).collect();
         let conv =
             Conv::of_codes(kernels, layout, None, Window::POINT, &codes_of_weights, &bias, quantization).unwrap();
         let to = Layout::new(outputs, rows, columns, lanes);
