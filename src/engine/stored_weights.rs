@@ -39,8 +39,8 @@ struct Held {
     inner: usize,
 }
 
-/// Replaces every `DequantizeLinear` of a stored int8 tensor, one that the matrices of [`READERS`] are, by a node that holds what it
-/// reads; of others, which tract wants to know as it loads them, by the f32 tensor.
+/// Replaces every `DequantizeLinear` of a stored int8 tensor: where only the [`READERS`] read it, by a node that holds all that it
+/// reads; elsewhere, because tract wants to know parameters as it loads them, by the f32 tensor.
 pub fn fold_dequantize(graph: &mut GraphProto) -> Result<(), String> {
     let mut stored: HashMap<String, TensorProto> = graph.initializer.drain(..).map(|t| (t.name.clone(), t)).collect();
     let mut reads: HashMap<String, usize> = HashMap::new();
