@@ -2,7 +2,7 @@
 //! one ONNX file that any runtime reads.
 
 use super::{Session, graph};
-use crate::error::{Cause, Error, Result};
+use crate::error::{Error, Result};
 use crate::models::Model;
 use crate::models::manifest::{Colour, InputSpec};
 use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension::Value as Dim};
@@ -10,7 +10,6 @@ use tract_onnx::pb::{
     AttributeProto, GraphProto, ModelProto, NodeProto, StringStringEntryProto, TensorProto, TensorShapeProto,
     TypeProto, ValueInfoProto, attribute_proto::AttributeType, tensor_proto::DataType, type_proto,
 };
-use tract_onnx::prelude::Framework;
 
 /// The name of the one input of a network that was put together here: 1 x 3 x height x width, RGB, 0 to 1.
 pub const INPUT: &str = "images";
@@ -45,16 +44,12 @@ impl Network {
     /// A trunk that is no ONNX file, or that computes no value of such a name.
     pub fn on(trunk: &Model, taps: &[&str], size: [u32; 2]) -> Result<Self> {
         let name = trunk.info.id.clone();
-        let mut proto = tract_onnx::onnx().proto_model_for_read(&mut &trunk.bytes[..]).map_err(|e| Error::Model {
-            model: name.clone(),
-            message: "this is not an ONNX file, or it is damaged".into(),
-            source: Some(Cause::from(format!("{e:#}"))),
-        })?;
-        let missing = |what: &str| Error::model(&name, format!("the ONNX file contains no {what}"));
-        let mut graph = proto.graph.take().ok_or_else(|| missing("graph"))?;
+        let (proto, mut graph) = graph::decode(&name, &trunk.bytes)?;
         graph::select_outputs(&mut graph, taps).map_err(|message| Error::model(&name, message))?;
         graph.input.retain(|i| !graph.initializer.iter().any(|t| t.name == i.name));
-        let [input] = &graph.input[..] else { return Err(missing("single input")) };
+        let [input] = &graph.input[..] else {
+            return Err(Error::model(&name, "the ONNX file contains no single input"));
+        };
         let fed = input.name.clone();
         let [width, height] = size.map(|s| s as usize);
         graph.input = vec![float_value(INPUT, &[1, 3, height, width])];

@@ -1,11 +1,11 @@
 //! What an ONNX file says of itself: inputs, outputs, metadata. Nothing is run.
 
-use crate::error::{Cause, Error, Result};
+use super::graph;
+use crate::error::Result;
 use std::collections::{BTreeMap, HashSet};
 use tract_onnx::pb::tensor_shape_proto::dimension::Value as Dim;
 use tract_onnx::pb::type_proto::Value as Kind;
-use tract_onnx::pb::{ModelProto, ValueInfoProto, tensor_proto::DataType};
-use tract_onnx::prelude::Framework;
+use tract_onnx::pb::{ValueInfoProto, tensor_proto::DataType};
 
 /// An input or an output of a graph.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,12 +46,7 @@ impl Description {
 
 /// Reads the description of the ONNX file `bytes`; `name` is for errors.
 pub fn describe(name: &str, bytes: &[u8]) -> Result<Description> {
-    let proto: ModelProto = tract_onnx::onnx().proto_model_for_read(&mut &bytes[..]).map_err(|e| Error::Model {
-        model: name.to_string(),
-        message: "this is not an ONNX file, or it is damaged".into(),
-        source: Some(Cause::from(format!("{e:#}"))),
-    })?;
-    let graph = proto.graph.ok_or_else(|| Error::model(name, "the ONNX file contains no graph"))?;
+    let (proto, graph) = graph::decode(name, bytes)?;
     let stored: HashSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
     let inputs = graph.input.iter().filter(|i| !stored.contains(i.name.as_str())).map(value).collect();
     let metadata = proto.metadata_props.into_iter().map(|p| (p.key, p.value)).collect();

@@ -1,9 +1,21 @@
 //! Changes to the ONNX graph before tract sees it: stored f16 becomes f32, wanted values become outputs, and what no output
 //! needs is dropped.
 
+use crate::error::{Cause, Error, Result};
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
-use tract_onnx::pb::{GraphProto, NodeProto, TensorProto, ValueInfoProto, tensor_proto::DataType};
+use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, tensor_proto::DataType};
+
+/// The ONNX file `bytes`, and its graph beside it; `name` is for errors.
+pub fn decode(name: &str, bytes: &[u8]) -> Result<(ModelProto, GraphProto)> {
+    let mut proto: ModelProto = prost::Message::decode(bytes).map_err(|e: prost::DecodeError| Error::Model {
+        model: name.to_string(),
+        message: "this is not an ONNX file, or it is damaged".into(),
+        source: Some(Cause::from(e)),
+    })?;
+    let graph = proto.graph.take().ok_or_else(|| Error::model(name, "the ONNX file contains no graph"))?;
+    Ok((proto, graph))
+}
 
 /// Turns every f16 into f32: stored tensors, constants, casts. Few CPUs compute in f16; tract took a hundred times as long.
 pub fn widen_halves(graph: &mut GraphProto) -> Result<(), String> {

@@ -252,10 +252,8 @@ fn read(model: &Model, outputs: &[&str]) -> Result<InferenceModel> {
     let mut onnx = onnx();
     stored_weights::register(&mut onnx.op_register);
     fake_quantize::register(&mut onnx.op_register);
-    let mut proto = onnx
-        .proto_model_for_read(&mut &model.bytes[..])
-        .map_err(|e| failed(name, "this is not an ONNX file, or it is damaged", e))?;
-    let pb = proto.graph.as_mut().ok_or_else(|| Error::model(name, "the ONNX file contains no graph"))?;
+    let (mut proto, mut graph) = graph::decode(name, &model.bytes)?;
+    let pb = &mut graph;
     let edit = |r: Result<(), String>| r.map_err(|message| Error::model(name, message));
     if pb.initializer.iter().any(|t| !t.external_data.is_empty()) {
         return Err(Error::model(name, "its weights lie in a second file; export it into one"));
@@ -270,6 +268,7 @@ fn read(model: &Model, outputs: &[&str]) -> Result<InferenceModel> {
     edit(fake_quantize::pair(pb))?;
     // Pairs may have been what read the rounding alone.
     edit(graph::select_outputs(pb, outputs))?;
+    proto.graph = Some(graph);
     Ok(onnx.parse(&proto, None).map_err(|e| failed(name, "the graph cannot be read", e))?.model)
 }
 
