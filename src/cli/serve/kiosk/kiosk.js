@@ -936,7 +936,8 @@ function setSource(name) {
   $('source').value = name;
   document.body.dataset.source = name;
   line($('camera-trouble'), '');
-  if (name === 'camera') startCamera(); else camera.stop();
+  // A camera that runs goes on: started anew, it would give no picture for a moment.
+  if (name !== 'camera') camera.stop(); else if (!camera.stream) startCamera();
   $('camera-box').hidden = name !== 'camera';
   renderRecipes();
   refreshCounters();
