@@ -418,8 +418,9 @@ mod tests {
             let input = random_input(&[1, 3, height, width]);
             let plan = session.plan(input.shape()).unwrap();
             let regions: Vec<&RegionOp> = plan.model().nodes.iter().filter_map(|n| n.op_as::<RegionOp>()).collect();
-            let (steps, of_codes) =
-                regions.iter().map(|r| r.convolutions()).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+            let of_codes: usize = regions.iter().map(|r| r.convolutions().of_codes).sum();
+            let floats: usize = regions.iter().map(|r| r.convolutions()).map(|c| c.direct + c.winograd).sum();
+            let steps = of_codes + floats;
             assert!(steps > 10, "{}: {steps} convolutions in regions", info.id);
             let lazy = plan.model().nodes.iter().filter(|n| n.op_is::<StoredWeights>()).count();
             assert_eq!(lazy, 0, "{}: weights that every run would expand", info.id);

@@ -6,7 +6,7 @@ use super::program::{Map, MapId, Other, Program, Step, Work};
 use super::recognise::{Kind, Recognised};
 use super::weights::Weights;
 use crate::kernels::nchwc::{
-    Buffer, Codes, Conv, Depthwise, Elementwise, Kernels, Layout, MaxPool, Quantization, Window,
+    Buffer, Codes, Conv, Depthwise, Elementwise, Kernels, Layout, MaxPool, Quantization, Window, Winograd,
 };
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -497,13 +497,24 @@ impl Compiler<'_> {
                 (Plan::Conv { window, weights, bias, codes, range }, Some(input)) => {
                     let from = &self.drafts[planned.input?];
                     let filled = from.filled.as_deref();
-                    let conv = match from.codes {
+                    let outputs = self.sides(planned.output.or(planned.codes)?);
+                    match from.codes {
                         Some((_, quantization)) => {
-                            Conv::of_codes(self.kernels, input, filled, window, codes.as_deref()?, &bias, quantization)?
+                            let codes = codes.as_deref()?;
+                            let conv = Conv::of_codes(self.kernels, input, filled, window, codes, &bias, quantization)?;
+                            Work::Conv(Box::new(conv.within(range)))
                         }
-                        None => Conv::new(self.kernels, input, filled, window, &weights.values().ok()?, &bias),
-                    };
-                    Work::Conv(Box::new(conv.within(range)))
+                        None if Winograd::pays(self.kernels, &input, &window, outputs) => {
+                            let weights = weights.values().ok()?;
+                            let conv = Winograd::new(self.kernels, input, filled, window, &weights, &bias);
+                            Work::Winograd(Box::new(conv.within(range)))
+                        }
+                        None => {
+                            let weights = weights.values().ok()?;
+                            let conv = Conv::new(self.kernels, input, filled, window, &weights, &bias);
+                            Work::Conv(Box::new(conv.within(range)))
+                        }
+                    }
                 }
                 (Plan::Depthwise { window, weights, bias, range }, Some(input)) => Work::Depthwise(Box::new(
                     Depthwise::new(self.kernels, input, window, &weights.values().ok()?, &bias).within(range),

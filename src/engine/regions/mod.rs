@@ -1,7 +1,8 @@
 //! Regions of a typed graph that run in blocks of channels ([`crate::kernels::nchwc`]) instead of node by node.
 //!
-//! tract loads, checks, shapes and simplifies the graph. Of the simplified graph, what consists of convolutions, matrix products with stored matrices, pools, resizes, element-wise operations, concatenations and the like
-//! becomes one operator of our own; everything else stays tract's. Inside of a region maps stay in blocks from entry to exit.
+//! tract loads, checks, shapes and simplifies the graph. Of the simplified graph, what consists of convolutions, matrix
+//! products with stored matrices, pools, resizes, element-wise operations, concatenations and the like becomes one operator
+//! of our own; everything else stays tract's. Inside of a region maps stay in blocks from entry to exit.
 
 mod arrange;
 mod codes;
@@ -22,7 +23,7 @@ use crate::kernels::isa::isa;
 use crate::kernels::nchwc::{Kernels, Team};
 use compile::Region;
 use form::Form;
-use program::Program;
+use program::{Convolutions, Program};
 use recognise::{Forms, Recognised};
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -67,8 +68,8 @@ impl PartialEq for RegionOp {
 impl Eq for RegionOp {}
 
 impl RegionOp {
-    /// Dense convolutions, and those of them whose activations are codes of one byte.
-    pub fn convolutions(&self) -> (usize, usize) {
+    /// Its dense convolutions.
+    pub fn convolutions(&self) -> Convolutions {
         self.program.convolutions()
     }
 
@@ -98,8 +99,7 @@ impl Op for RegionOp {
 
     fn info(&self) -> TractResult<Vec<String>> {
         let Program { steps, memory, .. } = &*self.program;
-        let (_, of_codes) = self.convolutions();
-        Ok(vec![format!("{} steps, {of_codes} convolutions of codes, {memory} floats of memory", steps.len())])
+        Ok(vec![format!("{} steps, {memory} floats of memory, {:?}", steps.len(), self.convolutions())])
     }
 
     fn validation(&self) -> Validation {

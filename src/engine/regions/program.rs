@@ -4,7 +4,7 @@ use super::form::Form;
 use crate::kernels::isa::isa;
 use crate::kernels::nchwc::{
     Buffer, Conv, Depthwise, Elementwise, Epilogue, Kernels, Layout, Maps, MaxPool, Operand, Quantization, Source,
-    Team, bytes, bytes_mut, encode,
+    Team, Winograd, bytes, bytes_mut, encode,
 };
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
@@ -39,6 +39,8 @@ pub enum Work {
     Import(usize, Form),
     /// Dense convolution.
     Conv(Box<Conv>),
+    /// The same by fewer products.
+    Winograd(Box<Winograd>),
     /// Depthwise convolution.
     Depthwise(Box<Depthwise>),
     /// Maxima of windows.
@@ -96,6 +98,17 @@ pub struct Program {
     pub memory: usize,
 }
 
+/// How many dense convolutions are computed in which way.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Convolutions {
+    /// Tap by tap, of floats.
+    pub direct: usize,
+    /// Tap by tap, of activations in one byte each.
+    pub of_codes: usize,
+    /// By Winograd's minimal filtering.
+    pub winograd: usize,
+}
+
 /// Memory of runs that have ended, for whichever comes next: as many pieces as there were runs at the same time.
 static IDLE: Mutex<Vec<Buffer>> = Mutex::new(Vec::new());
 
@@ -105,6 +118,7 @@ impl Step {
         match &self.work {
             Work::Import(..) => "to blocks",
             Work::Conv(_) => "convolution",
+            Work::Winograd(_) => "convolution (Winograd)",
             Work::Depthwise(_) => "depthwise convolution",
             Work::MaxPool(_) => "max pool",
             Work::Total => "sum of pixels",
@@ -118,11 +132,19 @@ impl Step {
 }
 
 impl Program {
-    /// Dense convolutions, and those of them whose activations are codes of one byte.
-    pub fn convolutions(&self) -> (usize, usize) {
-        let dense = || self.steps.iter().filter(|step| matches!(step.work, Work::Conv(_)));
-        let reads_codes = |step: &&Step| step.input.is_some_and(|map| self.maps[map].codes.is_some());
-        (dense().count(), dense().filter(reads_codes).count())
+    /// Its dense convolutions.
+    pub fn convolutions(&self) -> Convolutions {
+        let mut found = Convolutions::default();
+        for step in &self.steps {
+            let reads_codes = step.input.is_some_and(|map| self.maps[map].codes.is_some());
+            match step.work {
+                Work::Conv(_) if reads_codes => found.of_codes += 1,
+                Work::Conv(_) => found.direct += 1,
+                Work::Winograd(_) => found.winograd += 1,
+                _ => (),
+            }
+        }
+        found
     }
 
     /// Computes `outputs` from `inputs`; `time` is told what each step took.
@@ -214,6 +236,9 @@ impl Program {
         match (&step.work, output.codes.take()) {
             (Work::Conv(conv), codes) => {
                 let input = input_codes.unwrap_or(Source::Floats(input));
+                return conv.run(kernels, input, Maps { codes, ..output }, &epilogue, team);
+            }
+            (Work::Winograd(conv), codes) => {
                 return conv.run(kernels, input, Maps { codes, ..output }, &epilogue, team);
             }
             (Work::Depthwise(conv), codes) => {

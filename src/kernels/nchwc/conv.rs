@@ -68,7 +68,7 @@ pub(super) fn parts(pixels: usize, widest: usize) -> impl ExactSizeIterator<Item
 }
 
 /// Asks for the memory of a slice, which will be read soon.
-fn fetch(bytes: &[u8]) {
+pub(super) fn fetch(bytes: &[u8]) {
     for line in bytes.chunks(CACHE_LINE) {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: every x86-64 has the instruction, and it is a hint: nothing is read or written.
@@ -86,7 +86,7 @@ fn fetch(bytes: &[u8]) {
 }
 
 /// Output blocks in twos, the last three together if there is an odd number: one alone makes less of each input value.
-fn groups(blocks: usize) -> Vec<Range<usize>> {
+pub(super) fn groups(blocks: usize) -> Vec<Range<usize>> {
     let mut groups: Vec<Range<usize>> = (0..blocks).step_by(2).map(|first| first..(first + 2).min(blocks)).collect();
     if blocks % 2 == 1 && groups.len() > 1 {
         groups.pop();

@@ -264,3 +264,38 @@ macro_rules! quantized {
     };
 }
 pub(super) use quantized;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_that_were_whole_numbers_are_found_again() {
+        for largest in [127, 126, 90, 64, 40, 3] {
+            let codes: Vec<i8> = (0..50)
+                .map(|i| ((i * 37) % (2 * i32::from(largest) + 1) - i32::from(largest)) as i8)
+                .chain([largest])
+                .collect();
+            let weights: Vec<f32> = codes.iter().map(|c| f32::from(*c) * 0.0137).collect();
+            let found = Codes::of(&weights, 1).unwrap();
+            // Steps may be parts of those that there were.
+            let off =
+                weights.iter().zip(found.weights.iter()).map(|(w, c)| (w - f32::from(*c) * found.scales[0]).abs());
+            let off = off.fold(0.0, f32::max);
+            assert!(off < 1e-6, "{largest}: {off}");
+        }
+        // Others are not rounded.
+        let weights: Vec<f32> = (0..100).map(|i| (i as f32 * 0.7).sin()).collect();
+        assert_eq!(Codes::of(&weights, 4), None);
+        let small: Vec<f32> = [1.0].into_iter().chain((0..200).map(|i| 0.0009 * (-1f32).powi(i))).collect();
+        assert_eq!(Codes::of(&small, 1), None);
+        assert_eq!(Codes::of(&[f32::NAN; 3], 1), None);
+        // Of the two ends, the lower one has a code of its own.
+        assert_eq!(Codes::of(&[-128.0, 127.0, 1.0], 1).unwrap().weights[..], [-128, 127, 1]);
+        assert_eq!(Codes::of(&[128.0, 127.0, 1.0], 1), None);
+        // A sum of so many products may leave 32 bits.
+        assert_eq!(Codes::of(&vec![1.0; 70_000], 1), None);
+        let zeros = Codes::of(&[0.0; 9], 3).unwrap();
+        assert_eq!((zeros.weights.to_vec(), zeros.scales), (vec![0; 9], vec![0.0; 3]));
+    }
+}

@@ -25,6 +25,7 @@ mod team;
 #[cfg(test)]
 mod tests;
 mod tiles;
+mod winograd;
 
 pub use blockwise::{Depthwise, MaxPool, encode};
 pub use buffer::{Buffer, Layout, bytes, bytes_mut};
@@ -32,10 +33,12 @@ pub use conv::{Conv, Source};
 pub use int8::{Codes, Quantization};
 pub use lines::{Epilogue, Maps, Operand, Window};
 pub use team::Team;
+pub use winograd::Winograd;
 
 use super::isa::Isa;
 use int8::QuantizedKernels;
 use tiles::{AcrossFn, AlongFn, ApplyFn, MAX_BLOCKS, MAX_PIXELS, TileFn, TotalFn};
+use winograd::{PutTogetherFn, TakeApartFn};
 
 /// An operation on single values, in place.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -133,6 +136,9 @@ pub struct Kernels {
     dense: [[[TileFn; MAX_PIXELS]; 3]; MAX_BLOCKS],
     depthwise: [[TileFn; MAX_PIXELS]; 3],
     maximum: [[TileFn; MAX_PIXELS]; 3],
+    take_apart: TakeApartFn,
+    /// The upper and the lower row of pixels.
+    put_together: [PutTogetherFn; 2],
     /// With a second value for each.
     apply: ApplyFn,
     /// With one block of second values for all pixels.

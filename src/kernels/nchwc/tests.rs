@@ -1,5 +1,6 @@
 //! Every instruction set that the machine has, against sums written down plainly.
 
+use super::lines::LINE;
 use super::*;
 use fastrand::Rng;
 use proptest::prelude::*;
@@ -122,6 +123,12 @@ fn windows() -> impl Strategy<Value = Window> {
         .prop_map(|(kernel, stride, dilation, before, after)| Window { kernel, stride, dilation, before, after })
 }
 
+/// Those that Winograd's convolutions have.
+fn of_three() -> impl Strategy<Value = Window> {
+    let sides = || [0usize..3, 0..3];
+    (sides(), sides()).prop_map(|(before, after)| Window { kernel: [3; 2], before, after, ..Window::POINT })
+}
+
 /// What is done to the results in tests, and the same done plainly.
 fn epilogue(expected: &mut Plain, other: &Plain, channels: &[f32]) {
     let pixels = expected.sides[1] * expected.sides[2];
@@ -136,8 +143,9 @@ proptest! {
 
     #[test]
     fn dense_convolutions(
-        inputs in 1usize..40, outputs in 1usize..70, rows in 1usize..20, columns in 1usize..30, window in windows(),
-        narrow in any::<bool>(), wider in 0usize..3, threads in 1usize..4, seed in any::<u64>(),
+        inputs in 1usize..40, outputs in 1usize..70, rows in 1usize..20, columns in 1usize..30,
+        window in prop_oneof![windows(), of_three()], narrow in any::<bool>(), wider in 0usize..3, threads in 1usize..4,
+        seed in any::<u64>(),
     ) {
         prop_assume!(window.outputs(0, rows) > 0 && window.outputs(1, columns) > 0);
         let mut random = Rng::with_seed(seed);
@@ -167,18 +175,23 @@ proptest! {
                 Epilogue { op: Elementwise::Add, operand: Operand::Map(&map, beside) },
                 Epilogue { op: Elementwise::Multiply, operand: Operand::Channels(&values) },
             ];
-            conv.run(
-                kernels,
-                Source::Floats(&input.blocks(&layout, 0.0)),
-                Maps::floats(&mut output, &to),
-                &epilogue,
-                &Team::new(threads),
-            );
+            let (source, team) = (input.blocks(&layout, 0.0), Team::new(threads));
+            conv.run(kernels, Source::Floats(&source), Maps::floats(&mut output, &to), &epilogue, &team);
             Plain::from(&output, &to).assert_near(&expected, &format!("{kernels:?}"));
             // The border is somebody else's.
-            let mut untouched = output.to_vec();
-            to.fill_border(&mut untouched, 0.0);
-            prop_assert!(untouched.iter().zip(output.iter()).all(|(a, b)| a.to_bits() == b.to_bits()));
+            let untouched = |output: &Buffer| {
+                let mut cleared = output.to_vec();
+                to.fill_border(&mut cleared, 0.0);
+                cleared.iter().zip(output.iter()).all(|(a, b)| a.to_bits() == b.to_bits())
+            };
+            prop_assert!(untouched(&output));
+            if Winograd::computes(&window) && layout.lanes == lanes {
+                let conv = Winograd::new(kernels, layout, None, window, &weights, &bias).within((-2.0, 1.5));
+                let mut output = Buffer::zeros(to.len());
+                conv.run(kernels, &source, Maps::floats(&mut output, &to), &epilogue, &team);
+                Plain::from(&output, &to).assert_near(&expected, &format!("{kernels:?}, Winograd"));
+                prop_assert!(untouched(&output));
+            }
         }
     }
 
@@ -300,6 +313,10 @@ proptest! {
             let source = spread.blocks(&layout, 0.0);
             conv.run(kernels, Source::Floats(&source), Maps::floats(&mut output, &to), &[], &Team::new(1));
             Plain::from(&output, &to).assert_near(&expected, &format!("{kernels:?}"));
+            let conv = Winograd::new(kernels, layout, Some(&filled), window, &weights, &bias);
+            let mut output = Buffer::zeros(to.len());
+            conv.run(kernels, &source, Maps::floats(&mut output, &to), &[], &Team::new(1));
+            Plain::from(&output, &to).assert_near(&expected, &format!("{kernels:?}, Winograd"));
         }
     }
 
@@ -456,6 +473,34 @@ fn codes_of_long_lines_with_an_epilogue() {
     }
 }
 
+/// Lines are in pieces, strips of several lines, and their number is odd; every thread count gives the same bits.
+#[test]
+fn winograd_on_large_maps() {
+    let mut random = Rng::with_seed(4);
+    let (rows, columns, inputs, outputs) = (41, 2 * LINE + 13, 33, 50);
+    let window = Window { kernel: [3; 2], before: [1; 2], after: [1; 2], ..Window::POINT };
+    let input = Plain::random(&mut random, [inputs, rows, columns]);
+    let weights = weights(&mut random, outputs, inputs * 9);
+    let bias = numbers(&mut random, outputs);
+    let expected = convolved(&input, &window, &weights, &bias, false);
+    let written = Quantization { scale: 0.05, zero_point: 128 };
+    for kernels in kernels() {
+        let layout = window.border(Layout::new(inputs, rows, columns, kernels.lanes()));
+        let to = Layout::new(outputs, rows, columns, kernels.lanes());
+        let conv = Winograd::new(kernels, layout, None, window, &weights, &bias);
+        let source = input.blocks(&layout, 0.0);
+        let mut first = Buffer::zeros(to.len());
+        conv.run(kernels, &source, Maps::floats(&mut first, &to), &[], &Team::new(1));
+        Plain::from(&first, &to).assert_near(&expected, &format!("{kernels:?}"));
+        let (mut again, mut both, mut alone) = (Buffer::zeros(to.len()), vec![1; to.len()], vec![2; to.len()]);
+        let maps = Maps { floats: Some((&mut again, to)), codes: Some((&mut both, to, written)) };
+        conv.run(kernels, &source, maps, &[], &Team::new(3));
+        assert!(first.iter().zip(again.iter()).all(|(a, b)| a.to_bits() == b.to_bits()), "{kernels:?}");
+        conv.run(kernels, &source, Maps { floats: None, codes: Some((&mut alone, to, written)) }, &[], &Team::new(2));
+        assert_eq!(real(&both, &to), real(&alone, &to), "{kernels:?}");
+    }
+}
+
 fn conv_values(channels: &[f32], len: usize) -> Buffer {
     let mut values = Buffer::zeros(len);
     values[..channels.len()].copy_from_slice(channels);
@@ -466,35 +511,6 @@ fn conv_values(channels: &[f32], len: usize) -> Buffer {
 fn real(codes: &[u8], layout: &Layout) -> Vec<f32> {
     let floats: Vec<f32> = codes.iter().map(|code| f32::from(*code)).collect();
     Plain::from(&floats, layout).data
-}
-
-#[test]
-fn weights_that_were_whole_numbers_are_found_again() {
-    for largest in [127, 126, 90, 64, 40, 3] {
-        let codes: Vec<i8> = (0..50)
-            .map(|i| ((i * 37) % (2 * i32::from(largest) + 1) - i32::from(largest)) as i8)
-            .chain([largest])
-            .collect();
-        let weights: Vec<f32> = codes.iter().map(|c| f32::from(*c) * 0.0137).collect();
-        let found = Codes::of(&weights, 1).unwrap();
-        // Steps may be parts of those that there were.
-        let off = weights.iter().zip(found.weights.iter()).map(|(w, c)| (w - f32::from(*c) * found.scales[0]).abs());
-        let off = off.fold(0.0, f32::max);
-        assert!(off < 1e-6, "{largest}: {off}");
-    }
-    // Others are not rounded.
-    let weights: Vec<f32> = (0..100).map(|i| (i as f32 * 0.7).sin()).collect();
-    assert_eq!(Codes::of(&weights, 4), None);
-    let small: Vec<f32> = [1.0].into_iter().chain((0..200).map(|i| 0.0009 * (-1f32).powi(i))).collect();
-    assert_eq!(Codes::of(&small, 1), None);
-    assert_eq!(Codes::of(&[f32::NAN; 3], 1), None);
-    // Of the two ends, the lower one has a code of its own.
-    assert_eq!(Codes::of(&[-128.0, 127.0, 1.0], 1).unwrap().weights[..], [-128, 127, 1]);
-    assert_eq!(Codes::of(&[128.0, 127.0, 1.0], 1), None);
-    // A sum of so many products may leave 32 bits.
-    assert_eq!(Codes::of(&vec![1.0; 70_000], 1), None);
-    let zeros = Codes::of(&[0.0; 9], 3).unwrap();
-    assert_eq!((zeros.weights.to_vec(), zeros.scales), (vec![0; 9], vec![0.0; 3]));
 }
 
 #[test]

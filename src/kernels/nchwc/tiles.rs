@@ -381,7 +381,7 @@ pub(super) use by_pixels;
 macro_rules! instantiate {
     ($($feature:literal,)? $simd:ty, $pixels:expr, $quantized:expr) => {
         use super::tiles::{self, Tile, by_pixels};
-        use super::{Elementwise, Kernels};
+        use super::{Elementwise, Kernels, winograd};
 
         $(#[target_feature(enable = $feature)])?
         unsafe fn dense<const BLOCKS: usize, const PIXELS: usize, const SPACING: usize>(tile: &Tile) {
@@ -394,6 +394,14 @@ macro_rules! instantiate {
         $(#[target_feature(enable = $feature)])?
         unsafe fn maximum<const PIXELS: usize, const SPACING: usize>(tile: &Tile) {
             unsafe { tiles::maximum::<$simd, PIXELS, SPACING>(tile) }
+        }
+        $(#[target_feature(enable = $feature)])?
+        unsafe fn take_apart(line: &winograd::Patches) {
+            unsafe { winograd::take_apart::<$simd>(line) }
+        }
+        $(#[target_feature(enable = $feature)])?
+        unsafe fn put_together<const ROW: usize>(line: &winograd::Sums) {
+            unsafe { winograd::put_together::<$simd, ROW>(line) }
         }
         $(#[target_feature(enable = $feature)])?
         unsafe fn apply<const REPEAT: bool>(op: Elementwise, values: *mut f32, count: usize, other: *const f32) {
@@ -423,6 +431,8 @@ macro_rules! instantiate {
             ],
             depthwise: [by_pixels!(depthwise, [], 0), by_pixels!(depthwise, [], 1), by_pixels!(depthwise, [], 2)],
             maximum: [by_pixels!(maximum, [], 0), by_pixels!(maximum, [], 1), by_pixels!(maximum, [], 2)],
+            take_apart,
+            put_together: [put_together::<0>, put_together::<1>],
             apply: apply::<false>,
             apply_block: apply::<true>,
             total,
