@@ -39,12 +39,11 @@ impl EvalOp for ExactSoftmax {
     op_out_of_plan!();
 
     fn eval(&self, _context: &EvalContext, mut inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let input = inputs.pop().context("softmax of nothing")?;
-        let shape = input.shape().to_vec();
-        let mut values: Vec<f32> = input.to_plain_array_view::<f32>()?.iter().copied().collect();
-        let inner = shape[self.axis + 1..].iter().product();
-        Kernels::of(isa()).softmax(&mut values, shape[self.axis], inner);
-        Ok(tvec!(Tensor::from(tract_ndarray::ArrayD::from_shape_vec(shape, values)?).into_tvalue()))
+        // In place, where nobody else reads the input.
+        let mut tensor = inputs.pop().context("softmax of nothing")?.into_tensor();
+        let (len, inner) = (tensor.shape()[self.axis], tensor.shape()[self.axis + 1..].iter().product());
+        Kernels::of(isa()).softmax(tensor.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?, len, inner);
+        Ok(tvec!(tensor.into_tvalue()))
     }
 }
 
