@@ -136,7 +136,18 @@ unsafe fn by_block(
             unsafe {
                 for part in parts(line.pixels, kernels.pixels[0]) {
                     let (input, output) = (from.add(part.start * step), to.add(part.start * lanes));
-                    of[part.len() - 1](&Tile { input, step, taps, weights, bias, output, plane, low, high });
+                    of[part.len() - 1](&Tile {
+                        input,
+                        step,
+                        taps,
+                        weights,
+                        bias,
+                        output,
+                        plane,
+                        low,
+                        high,
+                        next: std::ptr::null(),
+                    });
                 }
                 kernels.finish(epilogue, &lines, block, &line, to);
                 sink.encode(&lines, block, &line, to);

@@ -2,7 +2,8 @@
 
 use super::int8::{Codes, QUAD, Quantization, QuantizedKernels, QuantizedTile};
 use super::lines::{Epilogue, LINE, Line, Lines, Maps, Operand, Sink, Window, in_parts, share};
-use super::tiles::{MAX_BLOCKS, MAX_PIXELS, Tap, Tile};
+use super::simd::{CACHE_LINE, prefetch};
+use super::tiles::{AT_ONCE, MAX_BLOCKS, MAX_PIXELS, Tap, Tile, lines_at_once};
 use super::{Buffer, Kernels, Layout, Team, bytes, bytes_mut};
 use std::ops::Range;
 
@@ -10,8 +11,6 @@ use std::ops::Range;
 const INPUT_BYTES: usize = 192 << 10;
 /// The same where the weights do not fit beside it and are the larger part of what is read.
 const LARGE_INPUT_BYTES: usize = 1 << 20;
-/// Bytes that come from memory at once.
-const CACHE_LINE: usize = 64;
 /// No bounds for results.
 pub(super) const OPEN: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);
 
@@ -68,21 +67,16 @@ pub(super) fn parts(pixels: usize, widest: usize) -> impl ExactSizeIterator<Item
 }
 
 /// Asks for the memory of a slice, which will be read soon.
-pub(super) fn fetch(bytes: &[u8]) {
-    for line in bytes.chunks(CACHE_LINE) {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: every x86-64 has the instruction, and it is a hint: nothing is read or written.
-        unsafe {
-            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(line.as_ptr().cast())
-        }
-        #[cfg(target_arch = "aarch64")]
-        // SAFETY: as above.
-        unsafe {
-            std::arch::asm!("prfm pldl1keep, [{line}]", line = in(reg) line.as_ptr(), options(nostack, readonly, preserves_flags))
-        }
-        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-        let _ = line;
-    }
+fn fetch(bytes: &[u8]) {
+    bytes.chunks(CACHE_LINE).for_each(|line| prefetch(line.as_ptr()));
+}
+
+/// Where a tile of `blocks` blocks and `terms` input channels begins to ask for `next`; what it does not get to, is asked for
+/// at once. `else_` if there is nothing to ask for.
+pub(super) fn ahead(next: &[u8], blocks: usize, lanes: usize, terms: usize, else_: *const f32) -> *const u8 {
+    let asked = terms / AT_ONCE * lines_at_once(blocks, lanes) * CACHE_LINE;
+    fetch(next.get(asked..).unwrap_or_default());
+    if next.is_empty() { else_.cast() } else { next.as_ptr() }
 }
 
 /// Output blocks in twos, the last three together if there is an odd number: one alone makes less of each input value.
@@ -380,15 +374,16 @@ impl Conv {
             (Weights::Floats(weights), Source::Floats(input)) => {
                 let weights = weights[first * self.terms..].as_ptr();
                 let input = input[line.input..].as_ptr();
-                let tile = Tile { input, step, taps, weights, bias, output, plane, low, high };
+                let tile = Tile { input, step, taps, weights, bias, output, plane, low, high, next: std::ptr::null() };
                 let parts = parts(line.pixels, kernels.pixels[blocks - 1]);
                 let count = parts.len();
                 for (at, part) in parts.enumerate() {
-                    fetch(&next[share(next.len(), at, count)]);
+                    let next = &next[share(next.len(), at, count)];
+                    let next = ahead(next, blocks, lanes, self.terms, weights);
                     // SAFETY: the caller's; there is a tile for as many pixels.
                     unsafe {
                         let (input, output) = (input.add(part.start * step), output.add(part.start * lanes));
-                        kernels.dense[blocks - 1][spacing][part.len() - 1](&Tile { input, output, ..tile })
+                        kernels.dense[blocks - 1][spacing][part.len() - 1](&Tile { input, output, next, ..tile })
                     }
                 }
             }

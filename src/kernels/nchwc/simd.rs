@@ -1,5 +1,25 @@
 //! What the kernels need of an instruction set: a register of f32 lanes and its arithmetic.
 
+/// Bytes that come from memory at once.
+pub(super) const CACHE_LINE: usize = 64;
+
+/// Asks for a cache line, which will be read soon.
+#[inline(always)]
+pub(super) fn prefetch(line: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every x86-64 has the instruction, and it is a hint: nothing is read or written, wherever the line is.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(line.cast())
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: as above.
+    unsafe {
+        std::arch::asm!("prfm pldl1keep, [{line}]", line = in(reg) line, options(nostack, readonly, preserves_flags))
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let _ = line;
+}
+
 /// A register of [`Simd::LANES`] f32 values.
 ///
 /// # Safety

@@ -1,6 +1,7 @@
 //! The inner loops, written once for all instruction sets; [`instantiate`] compiles them for one.
 
-use super::{Elementwise, int8, simd::Simd};
+use super::simd::{CACHE_LINE, Simd, prefetch};
+use super::{Elementwise, int8};
 
 /// Output pixels of a row that a tile computes at most.
 pub(super) const MAX_PIXELS: usize = 12;
@@ -36,6 +37,9 @@ pub(super) struct Tile<'a> {
     /// Sums are cut to this range.
     pub low: f32,
     pub high: f32,
+    /// What is asked for meanwhile, [`lines_at_once`] cache lines for each [`AT_ONCE`] input channels: the next tiles' weights.
+    /// Little by little, because a processor waits for some ten lines at a time, and what asks for more waits itself.
+    pub next: *const u8,
 }
 
 pub(super) type TileFn = unsafe fn(&Tile);
@@ -45,7 +49,13 @@ pub(super) type AcrossFn = unsafe fn(*mut f32, usize, usize);
 pub(super) type AlongFn = unsafe fn(*mut f32, usize);
 
 /// Input channels between two looks at whether there are more: with one at a time, counting takes a tenth of all.
-const AT_ONCE: usize = 4;
+pub(super) const AT_ONCE: usize = 4;
+
+/// Cache lines that a tile asks for with each [`AT_ONCE`] input channels: a quarter of the weights that it reads meanwhile or,
+/// of short registers, more. A line of output takes four tiles at least, if it is long.
+pub(super) const fn lines_at_once(blocks: usize, lanes: usize) -> usize {
+    (blocks * lanes * size_of::<f32>()).div_ceil(CACHE_LINE)
+}
 
 /// What one input channel adds to the sums of a tile: `PIXELS` inputs, `step` floats from one to the next, times a weight for
 /// each output channel.
@@ -83,11 +93,15 @@ pub(super) unsafe fn dense<S: Simd, const BLOCKS: usize, const PIXELS: usize, co
         for (block, sums) in sums.iter_mut().enumerate() {
             *sums = [S::load(tile.bias.add(block * S::LANES)); PIXELS];
         }
-        let mut weights = tile.weights;
+        let (mut weights, mut next) = (tile.weights, tile.next);
         for tap in tile.taps {
             let input = tile.input.add(tap.offset);
             let fours = tap.channels - tap.channels % AT_ONCE;
             for first in (0..fours).step_by(AT_ONCE) {
+                for line in 0..lines_at_once(BLOCKS, S::LANES) {
+                    prefetch(next.wrapping_add(line * CACHE_LINE));
+                }
+                next = next.wrapping_add(lines_at_once(BLOCKS, S::LANES) * CACHE_LINE);
                 for channel in first..first + AT_ONCE {
                     add_products::<S, BLOCKS, PIXELS>(&mut sums, weights, input.add(channel), step);
                     weights = weights.add(BLOCKS * S::LANES);

@@ -4,7 +4,7 @@
 //! Patches of 4x4 input pixels, two apart, are transformed by additions; each of the 16 values of a patch is then a pixel of a
 //! map of its own, over which a 1x1 convolution runs; and of the 16 results, additions make 2x2 output pixels.
 
-use super::conv::{OPEN, fetch, groups, in_blocks, parts};
+use super::conv::{OPEN, ahead, groups, in_blocks, parts};
 use super::lines::{Epilogue, LINE, Line, Lines, Maps, Sink, Window, in_parts, share};
 use super::simd::Simd;
 use super::tiles::{MAX_BLOCKS, Tap, Tile};
@@ -373,16 +373,18 @@ impl Winograd {
                 plane,
                 low: OPEN.0,
                 high: OPEN.1,
+                next: std::ptr::null(),
             };
             let parts = parts(count, kernels.pixels[blocks - 1]);
             let tasks = PLACES * parts.len();
             for (part, pixels) in parts.enumerate() {
-                fetch(&next[share(next.len(), at * (tasks / PLACES) + part, tasks)]);
+                let next = &next[share(next.len(), at * (tasks / PLACES) + part, tasks)];
+                let next = ahead(next, blocks, lanes, self.inputs, tile.weights);
                 // SAFETY: `patches` and `sums` have room for all patches, the weights are those of the group; there is a tile
                 // for as many pixels.
                 unsafe {
                     let (input, output) = (tile.input.add(pixels.start * lanes), tile.output.add(pixels.start * lanes));
-                    kernels.dense[blocks - 1][1][pixels.len() - 1](&Tile { input, output, ..tile })
+                    kernels.dense[blocks - 1][1][pixels.len() - 1](&Tile { input, output, next, ..tile })
                 }
             }
         }
