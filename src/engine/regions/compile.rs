@@ -5,9 +5,7 @@ use super::form::Form;
 use super::program::{Map, MapId, Other, Program, Step, Work};
 use super::recognise::{Kind, Recognised};
 use super::weights::Weights;
-use crate::kernels::nchwc::{
-    Buffer, Codes, Conv, Depthwise, Elementwise, Kernels, Layout, MaxPool, Quantization, Window, Winograd,
-};
+use crate::kernels::nchwc::{Buffer, Codes, Elementwise, Kernels, Layout, Quantization, Window};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tract_onnx::tract_core::internal::OutletId;
@@ -66,6 +64,11 @@ pub(super) struct Planned {
 }
 
 impl Planned {
+    /// Whether another step does what it did.
+    fn is_empty(&self) -> bool {
+        self.input.is_none() && self.output.is_none()
+    }
+
     /// The maps that it reads.
     pub(super) fn reads(&self) -> impl Iterator<Item = MapId> {
         let others = self.epilogue.iter().filter_map(|(_, other)| match other {
@@ -79,11 +82,11 @@ impl Planned {
 /// A value of the graph.
 #[derive(Clone, Copy)]
 pub(super) struct Value {
-    map: MapId,
+    pub(super) map: MapId,
     /// The step that wrote all of it last and may be given more to do.
-    step: Option<usize>,
+    pub(super) step: Option<usize>,
     /// The last step that wrote any of it.
-    ready: usize,
+    pub(super) ready: usize,
 }
 
 pub(super) struct Compiler<'a> {
@@ -91,7 +94,7 @@ pub(super) struct Compiler<'a> {
     pub(super) region: &'a Region,
     pub(super) drafts: Vec<Draft>,
     pub(super) steps: Vec<Planned>,
-    values: HashMap<OutletId, Value>,
+    pub(super) values: HashMap<OutletId, Value>,
     imports: Vec<OutletId>,
     /// The weights of convolutions whose weights and inputs have 8 bits.
     pub(super) codes: HashMap<OutletId, Arc<Codes>>,
@@ -154,7 +157,7 @@ impl Compiler<'_> {
     }
 
     /// Nobody but one node of this region reads the value.
-    fn is_read_once(&self, outlet: OutletId) -> bool {
+    pub(super) fn is_read_once(&self, outlet: OutletId) -> bool {
         self.region.reads.get(&outlet) == Some(&1) && !self.region.outputs.contains(&outlet)
     }
 
@@ -368,10 +371,13 @@ impl Compiler<'_> {
         Some(())
     }
 
-    /// Two maps: the one that is computed later takes the other as it is computed, if nobody else wants it as it was.
+    /// Two maps: a map and what has become of it are one step; of others, the one that is computed later takes the other as it is computed, if nobody else wants it as it was.
     fn both(&mut self, op: Elementwise, outlets: [OutletId; 2], values: [Value; 2]) -> Option<Value> {
         if self.drafts[values[0].map].lanes != self.drafts[values[1].map].lanes {
             return None;
+        }
+        if let Some(value) = self.with_itself(op, outlets, values) {
+            return Some(value);
         }
         for (host, other) in [(0, 1), (1, 0)] {
             let (Some(step), other_value) = (values[host].step, values[other]) else { continue };
@@ -478,7 +484,7 @@ impl Compiler<'_> {
         self.codes.clear();
         let mut seen = HashSet::new();
         let mut steps = Vec::with_capacity(self.steps.len());
-        for planned in std::mem::take(&mut self.steps) {
+        for planned in std::mem::take(&mut self.steps).into_iter().filter(|step| !step.is_empty()) {
             let mut borders = Vec::new();
             for map in planned.output.into_iter().chain(planned.codes) {
                 let root = self.root(map).0;
@@ -491,39 +497,8 @@ impl Compiler<'_> {
             if planned.epilogue.iter().any(|(_, other)| bordered(other)) {
                 return None;
             }
-            let input = planned.input.map(|map| layouts[map]);
-            let work = match (planned.plan, input) {
-                (Plan::Ready(work), _) => work,
-                (Plan::Conv { window, weights, bias, codes, range }, Some(input)) => {
-                    let from = &self.drafts[planned.input?];
-                    let filled = from.filled.as_deref();
-                    let outputs = self.sides(planned.output.or(planned.codes)?);
-                    match from.codes {
-                        Some((_, quantization)) => {
-                            let codes = codes.as_deref()?;
-                            let conv = Conv::of_codes(self.kernels, input, filled, window, codes, &bias, quantization)?;
-                            Work::Conv(Box::new(conv.within(range)))
-                        }
-                        None if Winograd::pays(self.kernels, &input, &window, outputs) => {
-                            let weights = weights.values().ok()?;
-                            let conv = Winograd::new(self.kernels, input, filled, window, &weights, &bias);
-                            Work::Winograd(Box::new(conv.within(range)))
-                        }
-                        None => {
-                            let weights = weights.values().ok()?;
-                            let conv = Conv::new(self.kernels, input, filled, window, &weights, &bias);
-                            Work::Conv(Box::new(conv.within(range)))
-                        }
-                    }
-                }
-                (Plan::Depthwise { window, weights, bias, range }, Some(input)) => Work::Depthwise(Box::new(
-                    Depthwise::new(self.kernels, input, window, &weights.values().ok()?, &bias).within(range),
-                )),
-                (Plan::MaxPool(window), Some(input)) => {
-                    Work::MaxPool(Box::new(MaxPool::new(self.kernels, input, window)))
-                }
-                (_, None) => return None,
-            };
+            let (output, input) = (planned.output.or(planned.codes), planned.input.map(|map| (map, layouts[map])));
+            let work = self.packed(planned.plan, input, output)?;
             steps.push(Step {
                 work,
                 input: planned.input,

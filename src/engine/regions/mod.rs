@@ -8,6 +8,8 @@ mod arrange;
 mod codes;
 mod compile;
 mod form;
+mod itself;
+mod pack;
 mod product;
 mod program;
 mod recognise;

@@ -87,6 +87,8 @@ pub enum Other {
     ChannelsOf(MapId),
     /// One stored value a channel, whole blocks of them.
     Stored(Buffer),
+    /// The result as it was before the operation of this number.
+    Before(usize),
 }
 
 /// A compiled region.
@@ -228,6 +230,7 @@ impl Program {
                     }
                     Other::ChannelsOf(map) => Operand::Channels(read(*map).0),
                     Other::Stored(values) => Operand::Channels(values),
+                    Other::Before(first) => Operand::Before(*first),
                 },
             })
             .collect();
@@ -292,9 +295,14 @@ fn apply_all(kernels: &Kernels, epilogue: &[Epilogue], map: &mut [f32], layout: 
 }
 
 fn apply(kernels: &Kernels, epilogue: &[Epilogue], values: &mut [f32], layout: &Layout, block: usize, row: usize) {
-    for Epilogue { op, operand } in epilogue {
+    let mut kept = Vec::new();
+    for (number, Epilogue { op, operand }) in epilogue.iter().enumerate() {
+        if Operand::keeps(epilogue, number) {
+            kept = values.to_vec();
+        }
         match operand {
             Operand::None => kernels.apply(*op, values, &[]),
+            Operand::Before(_) => kernels.apply(*op, values, &kept),
             Operand::Map(map, other) => kernels.apply(*op, values, &map[other.pixels(block, row)]),
             Operand::Channels(channels) => kernels.apply_block(*op, values, &channels[block * layout.lanes..]),
         }

@@ -1,334 +1,23 @@
 //! Graphs made at random, with and without regions.
 
+mod maker;
+
 use super::*;
-use crate::engine::compose::float_value;
 use crate::engine::{fake_quantize, graph, simplify, stored_weights};
 use fastrand::Rng;
+use maker::{Maker, float, int, ints};
 use proptest::prelude::*;
-use tract_onnx::pb::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, ValueInfoProto,
-    attribute_proto::AttributeType, tensor_proto::DataType,
-};
+use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::InferenceModelExt;
-
-/// An ONNX graph in the making; values have a name and the shape that was meant.
-struct Maker {
-    random: Rng,
-    graph: GraphProto,
-    names: usize,
-    values: Vec<(String, [usize; 3])>,
-    /// Whether some values are rounded to 8 bits.
-    rounds: bool,
-}
-
-fn ints(name: &str, values: &[usize]) -> AttributeProto {
-    let ints = values.iter().map(|&v| v as i64).collect();
-    AttributeProto { name: name.into(), ints, r#type: AttributeType::Ints as i32, ..Default::default() }
-}
-
-fn int(name: &str, value: i64) -> AttributeProto {
-    AttributeProto { name: name.into(), i: value, r#type: AttributeType::Int as i32, ..Default::default() }
-}
-
-fn float(name: &str, value: f32) -> AttributeProto {
-    AttributeProto { name: name.into(), f: value, r#type: AttributeType::Float as i32, ..Default::default() }
-}
-
-fn text(name: &str, value: &str) -> AttributeProto {
-    let s = value.as_bytes().to_vec();
-    AttributeProto { name: name.into(), s, r#type: AttributeType::String as i32, ..Default::default() }
-}
-
-impl Maker {
-    fn fresh(&mut self) -> String {
-        self.names += 1;
-        format!("v{}", self.names)
-    }
-
-    fn stored(&mut self, shape: &[usize], data: Vec<f32>) -> String {
-        let raw_data = data.iter().flat_map(|v| v.to_le_bytes()).collect();
-        self.store(shape, DataType::Float, raw_data)
-    }
-
-    fn whole(&mut self, data: &[usize]) -> String {
-        self.store(&[data.len()], DataType::Int64, data.iter().flat_map(|&v| (v as i64).to_le_bytes()).collect())
-    }
-
-    fn store(&mut self, shape: &[usize], kind: DataType, raw_data: Vec<u8>) -> String {
-        let name = self.fresh();
-        let dims = shape.iter().map(|&d| d as i64).collect();
-        let tensor = TensorProto { name: name.clone(), dims, data_type: kind as i32, raw_data, ..Default::default() };
-        self.graph.initializer.push(tensor);
-        name
-    }
-
-    fn weights(&mut self, shape: &[usize]) -> String {
-        let count = shape.iter().product::<usize>();
-        let scale = 1.0 / (count as f32 / shape[0] as f32).sqrt();
-        let mut data: Vec<f32> = (0..count).map(|_| (self.random.f32() - 0.5) * 2.0 * scale).collect();
-        if self.rounds && self.random.u8(..5) > 0 {
-            // As of 8 bits, each output channel with a scale of its own; stored as such, or as the floats that they stand for.
-            let (mut codes, mut steps) = (Vec::with_capacity(count), Vec::with_capacity(shape[0]));
-            for row in data.chunks_mut((count / shape[0]).max(1)) {
-                let step = scale / 127.0 * (0.5 + self.random.f32() / 2.0);
-                codes.extend(row.iter().map(|w| (w / step).round().clamp(-127.0, 127.0) as i8 as u8));
-                row.iter_mut().for_each(|w| *w = (*w / step).round().clamp(-127.0, 127.0) * step);
-                steps.push(step);
-            }
-            if self.random.bool() {
-                let (codes, steps) = (self.store(shape, DataType::Int8, codes), self.stored(&[shape[0]], steps));
-                let axis = [0, -(shape.len() as i64)][self.random.usize(..2)];
-                let zeros = (0..shape[0]).map(|_| self.random.i8(-9..9) as u8).collect();
-                let zeros = self.store(&[shape[0]], DataType::Int8, zeros);
-                let inputs = [codes.as_str(), &steps, &zeros];
-                // One in four with codes of 0 that are not 0.
-                let count = if self.random.u8(..4) == 0 { 3 } else { 2 };
-                return self.node("DequantizeLinear", &inputs[..count], vec![int("axis", axis)]);
-            }
-        }
-        self.stored(shape, data)
-    }
-
-    fn node(&mut self, op: &str, inputs: &[&str], attributes: Vec<AttributeProto>) -> String {
-        let output = self.fresh();
-        self.graph.node.push(NodeProto {
-            op_type: op.into(),
-            name: output.clone(),
-            input: inputs.iter().map(|i| i.to_string()).collect(),
-            output: vec![output.clone()],
-            attribute: attributes,
-            ..Default::default()
-        });
-        output
-    }
-
-    /// The value by way of codes, which more than one node may read.
-    fn rounded(&mut self, x: String, sides: [usize; 3]) -> String {
-        let step = 0.01 + 0.02 * self.random.f32();
-        let (scale, zero) = (self.stored(&[], vec![step]), self.random.u8(70..180));
-        let kind = [DataType::Uint8, DataType::Int8][self.random.usize(..2)];
-        let zero = self.store(&[], kind, vec![if kind == DataType::Int8 { zero ^ 0x80 } else { zero }]);
-        let codes = self.node("QuantizeLinear", &[&x, &scale, &zero], vec![]);
-        let value = self.node("DequantizeLinear", &[&codes, &scale, &zero], vec![]);
-        if self.random.bool() {
-            self.values.push((value.clone(), sides));
-        }
-        value
-    }
-
-    fn pick(&mut self) -> (String, [usize; 3]) {
-        // Later ones rather: graphs become deep.
-        let from = self.values.len().saturating_sub(4);
-        let at = self.random.usize(from..self.values.len());
-        self.values[at].clone()
-    }
-
-    fn conv(&mut self, (x, [channels, rows, columns]): (String, [usize; 3])) -> (String, [usize; 3]) {
-        // The commonest kind, often.
-        let common = self.random.u8(..3) == 0;
-        let kernel = if common { 3 } else { [1, 1, 3, 5][self.random.usize(..4)] };
-        let stride = if common { 1 } else { self.random.usize(1..3) };
-        let pad = self.random.usize(..5);
-        let dilation = if kernel == 3 && !common { self.random.usize(1..3) } else { 1 };
-        let reach = (kernel - 1) * dilation + 1;
-        let (before, after) = (pad, pad + self.random.usize(..2));
-        let side = |n: usize| (n + before + after).checked_sub(reach).map(|free| free / stride + 1);
-        let (Some(out_rows), Some(out_columns)) = (side(rows), side(columns)) else {
-            return (x, [channels, rows, columns]);
-        };
-        let (group, outputs) = match self.random.usize(..4) {
-            0 => (channels, channels),
-            _ if common => (1, self.random.usize(16..40)),
-            1 if channels % 2 == 0 => (2, 2 * self.random.usize(1..12)),
-            _ => (1, self.random.usize(1..40)),
-        };
-        let weights = self.weights(&[outputs, channels / group, kernel, kernel]);
-        let x = if self.rounds && self.random.u8(..3) > 0 { self.rounded(x, [channels, rows, columns]) } else { x };
-        let mut inputs = vec![x, weights];
-        if self.random.bool() {
-            inputs.push(self.weights(&[outputs]));
-        }
-        let attributes = vec![
-            ints("kernel_shape", &[kernel; 2]),
-            ints("strides", &[stride; 2]),
-            ints("dilations", &[dilation; 2]),
-            ints("pads", &[before, before, after, after]),
-            int("group", group as i64),
-        ];
-        let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
-        (self.node("Conv", &inputs, attributes), [outputs, out_rows, out_columns])
-    }
-
-    fn pool(&mut self, (x, [channels, rows, columns]): (String, [usize; 3])) -> (String, [usize; 3]) {
-        let (kernel, stride) = (self.random.usize(2..4), self.random.usize(1..3));
-        let average = self.random.bool();
-        let pad = if average { 0 } else { self.random.usize(..2) };
-        let side = |n: usize| (n + 2 * pad).checked_sub(kernel).map(|free| free / stride + 1);
-        let (Some(out_rows), Some(out_columns)) = (side(rows), side(columns)) else {
-            return (x, [channels, rows, columns]);
-        };
-        let attributes =
-            vec![ints("kernel_shape", &[kernel; 2]), ints("strides", &[stride; 2]), ints("pads", &[pad; 4])];
-        let op = if average { "AveragePool" } else { "MaxPool" };
-        (self.node(op, &[&x], attributes), [channels, out_rows, out_columns])
-    }
-
-    fn activation(&mut self, x: &str) -> String {
-        match self.random.usize(..9) {
-            0 => self.node("Relu", &[x], vec![]),
-            1 => self.node("LeakyRelu", &[x], vec![float("alpha", 0.1)]),
-            2 => self.node("Sigmoid", &[x], vec![]),
-            3 => {
-                let (low, high) = (self.stored(&[], vec![-0.5]), self.stored(&[], vec![0.7]));
-                self.node("Clip", &[x, &low, &high], vec![])
-            }
-            4 => {
-                let gate = self.node("Sigmoid", &[x], vec![]);
-                self.node("Mul", &[x, &gate], vec![])
-            }
-            5 => {
-                let gate = self.node("HardSigmoid", &[x], vec![float("alpha", 1.0 / 6.0), float("beta", 0.5)]);
-                self.node("Mul", &[&gate, x], vec![])
-            }
-            6 => {
-                let (root, one, half) =
-                    (self.stored(&[], vec![2f32.sqrt()]), self.stored(&[], vec![1.0]), self.stored(&[], vec![0.5]));
-                let scaled = self.node("Div", &[x, &root], vec![]);
-                let erf = self.node("Erf", &[&scaled], vec![]);
-                let sum = self.node("Add", &[&erf, &one], vec![]);
-                let product = self.node("Mul", &[x, &sum], vec![]);
-                self.node("Mul", &[&product, &half], vec![])
-            }
-            7 => self.node("Tanh", &[x], vec![]),
-            _ => {
-                let value = self.random.f32() + 0.5;
-                let other = self.stored(&[], vec![value]);
-                let op = ["Add", "Sub", "Mul", "Div", "Max", "Min"][self.random.usize(..6)];
-                let turned = self.random.bool() && op != "Div";
-                self.node(op, &if turned { [&other, x] } else { [x, other.as_str()] }, vec![])
-            }
-        }
-    }
-
-    /// One more value.
-    fn step(&mut self) {
-        let (x, sides) = self.pick();
-        let [channels, rows, columns] = sides;
-        let kind = if self.rounds && self.random.bool() { 0 } else { self.random.usize(..15) };
-        let made = match kind {
-            0..4 => self.conv((x, sides)),
-            4 | 5 => (self.activation(&x), sides),
-            6 => self.pool((x, sides)),
-            7 => {
-                // Another of the same sides, or itself.
-                let same: Vec<String> = self.values.iter().filter(|v| v.1 == sides).map(|v| v.0.clone()).collect();
-                let other = same[self.random.usize(..same.len())].clone();
-                let op = ["Add", "Sub", "Mul"][self.random.usize(..3)];
-                (self.node(op, &[&x, &other], vec![]), sides)
-            }
-            8 => {
-                let same: Vec<(String, [usize; 3])> =
-                    self.values.iter().filter(|v| v.1[1..] == sides[1..]).cloned().collect();
-                let (other, found) = same[self.random.usize(..same.len())].clone();
-                (self.node("Concat", &[&x, &other], vec![int("axis", 1)]), [channels + found[0], rows, columns])
-            }
-            9 => {
-                let start = if self.random.bool() { channels / 2 / 4 * 4 } else { self.random.usize(..channels) };
-                let (from, to, axis) = (self.whole(&[start]), self.whole(&[channels]), self.whole(&[1]));
-                (self.node("Slice", &[&x, &from, &to, &axis], vec![]), [channels - start, rows, columns])
-            }
-            10 => {
-                // Squeeze and excite.
-                let mean = self.node("GlobalAveragePool", &[&x], vec![]);
-                let weights = self.weights(&[channels, channels, 1, 1]);
-                let inner = self.node("Conv", &[&mean, &weights], vec![ints("kernel_shape", &[1, 1])]);
-                let gate = self.activation(&inner);
-                (self.node("Mul", &[&x, &gate], vec![]), sides)
-            }
-            11 => (self.node("Transpose", &[&x], vec![ints("perm", &[0, 1, 3, 2])]), [channels, columns, rows]),
-            12 => {
-                let op = ["Add", "Sub", "Mul", "Div"][self.random.usize(..4)];
-                let data = (0..channels).map(|_| self.random.f32() + 0.5).collect();
-                let other = self.stored(&[1, channels, 1, 1], data);
-                let turned = self.random.bool() && op != "Div";
-                (self.node(op, &if turned { [&other, x.as_str()] } else { [x.as_str(), &other] }, vec![]), sides)
-            }
-            13 if rows > 1 && columns > 1 => {
-                let scales = self.stored(&[4], vec![1.0, 1.0, 0.5, 0.5]);
-                let attributes = vec![text("mode", "linear"), text("coordinate_transformation_mode", "half_pixel")];
-                (self.node("Resize", &[&x, "", &scales], attributes), [channels, rows / 2, columns / 2])
-            }
-            _ if rows * columns > 200 => self.pool((x, sides)),
-            _ if self.random.bool() => {
-                let scales = self.stored(&[4], vec![1.0, 1.0, 2.0, 2.0]);
-                let attributes = match self.random.bool() {
-                    true => vec![
-                        text("mode", "nearest"),
-                        text("coordinate_transformation_mode", "asymmetric"),
-                        text("nearest_mode", "floor"),
-                    ],
-                    false => vec![text("mode", "linear"), text("coordinate_transformation_mode", "half_pixel")],
-                };
-                (self.node("Resize", &[&x, "", &scales], attributes), [channels, 2 * rows, 2 * columns])
-            }
-            _ => {
-                let outputs = [1, 3, 17][self.random.usize(..3)];
-                let weights = self.weights(&[channels, outputs, 2, 2]);
-                let bias = self.weights(&[outputs]);
-                let attributes = vec![ints("kernel_shape", &[2, 2]), ints("strides", &[2, 2])];
-                (self.node("ConvTranspose", &[&x, &weights, &bias], attributes), [outputs, 2 * rows, 2 * columns])
-            }
-        };
-        if made.1[0] <= 80 {
-            self.values.push(made);
-        }
-    }
-
-    /// Ways out of a network.
-    fn tail(&mut self) -> String {
-        let (x, [channels, rows, columns]) = self.pick();
-        match self.random.usize(..4) {
-            0 => {
-                let shape = self.whole(&[1, channels, rows * columns]);
-                let flat = self.node("Reshape", &[&x, &shape], vec![]);
-                let turned = self.node("Transpose", &[&flat], vec![ints("perm", &[0, 2, 1])]);
-                let axis = self.random.i64(1..3);
-                self.node("Softmax", &[&turned], vec![int("axis", axis)])
-            }
-            1 => {
-                let mean = self.node("GlobalAveragePool", &[&x], vec![]);
-                let flat = self.node("Flatten", &[&mean], vec![int("axis", 1)]);
-                let weights = self.weights(&[channels, 10]);
-                self.node("MatMul", &[&flat, &weights], vec![])
-            }
-            2 => {
-                let moved = self.node("Transpose", &[&x], vec![ints("perm", &[0, 2, 3, 1])]);
-                let weights = self.weights(&[channels, 21]);
-                let product = self.node("MatMul", &[&moved, &weights], vec![]);
-                self.activation(&product)
-            }
-            _ => x,
-        }
-    }
-}
 
 /// A graph of about `size` nodes and the shape of its input.
 fn made(seed: u64, size: usize, rounds: bool) -> (ModelProto, Vec<usize>) {
     let mut random = Rng::with_seed(seed);
     let sides = [random.usize(1..20), random.usize(1..24), random.usize(1..24)];
-    let values = vec![("input".to_string(), sides)];
-    let mut maker = Maker { random, graph: GraphProto::default(), names: 0, values, rounds };
+    let mut maker = Maker::new(random, sides, rounds);
     (0..size).for_each(|_| maker.step());
-    let outputs: Vec<String> = (0..2).map(|_| maker.tail()).collect();
-    for name in outputs {
-        // An output of its own, whatever it is.
-        let last = maker.node("Identity", &[&name], vec![]);
-        maker.graph.output.push(ValueInfoProto { name: last, ..Default::default() });
-    }
-    maker.graph.input.push(float_value("input", &[1, sides[0], sides[1], sides[2]]));
-    let opset = OperatorSetIdProto { version: 13, ..Default::default() };
-    let model = ModelProto { ir_version: 8, opset_import: vec![opset], graph: Some(maker.graph), ..Default::default() };
-    (model, [1].into_iter().chain(sides).collect())
+    let outputs = [maker.tail(), maker.tail()];
+    maker.finish(&outputs)
 }
 
 fn outputs(model: TypedModel, input: &Tensor) -> TractResult<Vec<Tensor>> {
@@ -340,9 +29,11 @@ fn outputs(model: TypedModel, input: &Tensor) -> TractResult<Vec<Tensor>> {
 #[derive(Default)]
 struct Found {
     regions: usize,
+    /// Of all regions.
+    steps: usize,
     /// Convolutions that read codes.
     of_codes: usize,
-    /// Those by Winograd.
+    /// Convolutions by Winograd's minimal filtering.
     winograd: usize,
     /// There would be regions if nothing were rounded.
     lost: bool,
@@ -405,7 +96,8 @@ fn compare_graph(
     let regions: Vec<&RegionOp> = replaced.nodes.iter().filter_map(|n| n.op_as::<RegionOp>()).collect();
     let of_codes = regions.iter().map(|region| region.convolutions().of_codes).sum();
     let winograd = regions.iter().map(|region| region.convolutions().winograd).sum();
-    let result = Found { regions: regions.len(), of_codes, winograd, lost: false };
+    let steps = regions.iter().map(|region| region.program.steps.len()).sum();
+    let result = Found { regions: regions.len(), steps, of_codes, winograd, lost: false };
     let found = with_threads(threads, || outputs(simplify::optimized(replaced)?, &input))?;
     for (found, expected) in found.iter().zip(&expected) {
         assert_eq!(found.shape(), expected.shape(), "{what}");
@@ -442,26 +134,46 @@ fn most_graphs_get_regions() {
     let found: Vec<Found> = (0..40).map(|seed| compare(seed, 12, 1, false).unwrap()).collect();
     let with = |what: fn(&Found) -> usize| found.iter().filter(|found| what(found) > 0).count();
     assert!(with(|found| found.regions) > 30, "{} of 40", with(|found| found.regions));
-    assert!(with(|found| found.winograd) > 3, "{} of 40", with(|found| found.winograd));
+    assert!(with(|found| found.winograd) > 2, "{} of 40", with(|found| found.winograd));
     let with = (0..40).filter(|&seed| compare(seed, 12, 1, true).unwrap().of_codes > 0).count();
     assert!(with > 15, "{with} of 40");
+}
+
+/// What a graph became that reads a value `input` of 16 x 12 x 20.
+fn small(rounds: bool, build: &dyn Fn(&mut Maker) -> String) -> Found {
+    let mut maker = Maker::new(Rng::with_seed(3), [16, 12, 20], rounds);
+    let last = build(&mut maker);
+    let (proto, shape) = maker.finish(&[last]);
+    compare_graph(proto, &shape, 1, rounds, "as made").unwrap()
+}
+
+/// `x * f(x)` is done by the step that computes `x`, unless somebody else wants that.
+#[test]
+fn a_value_and_what_becomes_of_it() {
+    let made = |kernel: usize, third: bool| {
+        small(false, &|m| {
+            let weights = m.weights(&[24, 16, kernel, kernel]);
+            let x = m.node("Conv", &["input", &weights], vec![ints("kernel_shape", &[kernel; 2])]);
+            let y = m.node("LeakyRelu", &[&x], vec![float("alpha", 0.1)]);
+            let y = m.node("Mul", &[&y, &x], vec![]);
+            let z = m.node("Sigmoid", &[&y], vec![]);
+            let y = m.node("Add", &[&y, &z], vec![]);
+            if third { m.node("Sub", &[&y, &x], vec![]) } else { y }
+        })
+    };
+    // To blocks, the convolution, and from blocks; direct and by Winograd.
+    assert_eq!((made(1, false).steps, made(3, false).steps), (3, 3));
+    assert!(made(1, true).steps > 3 && made(3, true).winograd == 1);
 }
 
 /// Who reads a rounded value decides what becomes of it; none of them costs the region.
 #[test]
 fn rounded_values_and_who_reads_them() {
     let made = |build: &dyn Fn(&mut Maker, String) -> String| {
-        let values = vec![("input".to_string(), [16, 12, 20])];
-        let random = Rng::with_seed(3);
-        let mut maker = Maker { random, graph: GraphProto::default(), names: 0, values, rounds: true };
-        let pooled = maker.node("MaxPool", &["input"], vec![ints("kernel_shape", &[2; 2])]);
-        let last = build(&mut maker, pooled);
-        let last = maker.node("Identity", &[&last], vec![]);
-        maker.graph.output.push(ValueInfoProto { name: last, ..Default::default() });
-        maker.graph.input.push(float_value("input", &[1, 16, 12, 20]));
-        let opset = vec![OperatorSetIdProto { version: 13, ..Default::default() }];
-        let proto = ModelProto { ir_version: 8, opset_import: opset, graph: Some(maker.graph), ..Default::default() };
-        compare_graph(proto, &[1, 16, 12, 20], 1, true, "as made").unwrap()
+        small(true, &|maker| {
+            let pooled = maker.node("MaxPool", &["input"], vec![ints("kernel_shape", &[2; 2])]);
+            build(maker, pooled)
+        })
     };
     let sides = [16, 11, 19];
     // Weights of 8 bits, the lowest code among them.

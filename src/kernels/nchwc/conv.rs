@@ -4,7 +4,8 @@ use super::int8::{Codes, QUAD, Quantization, QuantizedKernels, QuantizedTile};
 use super::lines::{Epilogue, LINE, Line, Lines, Maps, Operand, Sink, Window, in_parts, share};
 use super::simd::{CACHE_LINE, prefetch};
 use super::tiles::{AT_ONCE, MAX_BLOCKS, MAX_PIXELS, Tap, Tile, lines_at_once};
-use super::{Buffer, Kernels, Layout, Team, bytes, bytes_mut};
+use super::{Buffer, Kernels, Layout, MAX_LANES, Team, bytes, bytes_mut};
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// Input that is looked at again for every group of output channels should stay in this part of a core's cache (bytes).
@@ -28,7 +29,14 @@ impl Kernels {
         values: *mut f32,
     ) {
         let count = line.pixels * self.lanes;
-        for Epilogue { op, operand } in epilogue {
+        let mut kept = MaybeUninit::<[f32; LINE * MAX_LANES]>::uninit();
+        let kept = kept.as_mut_ptr().cast::<f32>();
+        for (number, Epilogue { op, operand }) in epilogue.iter().enumerate() {
+            if Operand::keeps(epilogue, number) {
+                assert!(count <= LINE * MAX_LANES, "a line of {count} floats");
+                // SAFETY: as many floats as the line has, here and there.
+                unsafe { std::ptr::copy_nonoverlapping(values, kept, count) };
+            }
             match operand {
                 // SAFETY: the caller's; unary operations read no second value.
                 Operand::None => unsafe { (self.apply)(*op, values, count, values) },
@@ -47,6 +55,11 @@ impl Kernels {
                     let other = &channels[block * self.lanes..(block + 1) * self.lanes];
                     // SAFETY: the caller's; `other` is a block.
                     unsafe { (self.apply_block)(*op, values, count, other.as_ptr()) }
+                }
+                Operand::Before(first) => {
+                    assert!(*first <= number, "an operation on what comes behind it");
+                    // SAFETY: the caller's; `kept` has been written at `first`.
+                    unsafe { (self.apply)(*op, values, count, kept) }
                 }
             }
         }
@@ -71,12 +84,21 @@ fn fetch(bytes: &[u8]) {
     bytes.chunks(CACHE_LINE).for_each(|line| prefetch(line.as_ptr()));
 }
 
-/// Where a tile of `blocks` blocks and `terms` input channels begins to ask for `next`; what it does not get to, is asked for
-/// at once. `else_` if there is nothing to ask for.
-pub(super) fn ahead(next: &[u8], blocks: usize, lanes: usize, terms: usize, else_: *const f32) -> *const u8 {
-    let asked = terms / AT_ONCE * lines_at_once(blocks, lanes) * CACHE_LINE;
-    fetch(next.get(asked..).unwrap_or_default());
-    if next.is_empty() { else_.cast() } else { next.as_ptr() }
+/// Where a tile of `blocks` blocks begins to ask for `next`; what it does not get to over these taps is asked for at once.
+/// `otherwise` if there is nothing to ask for.
+pub(super) fn ahead(next: &[u8], taps: &[Tap], blocks: usize, lanes: usize, otherwise: *const f32) -> *const u8 {
+    let times: usize = taps.iter().map(|tap| tap.channels / AT_ONCE).sum();
+    fetch(next.get(times * lines_at_once(blocks, lanes) * CACHE_LINE..).unwrap_or_default());
+    if next.is_empty() { otherwise.cast() } else { next.as_ptr() }
+}
+
+/// The channels of each block that count: `filled`, or all that the layout has.
+pub(super) fn channels_of_blocks(input: &Layout, filled: Option<&[usize]>) -> Vec<usize> {
+    let in_block = |block: usize| match filled {
+        Some(filled) => filled[block].min(input.lanes),
+        None => (input.channels - block * input.lanes).min(input.lanes),
+    };
+    (0..input.blocks()).map(in_block).collect()
 }
 
 /// Output blocks in twos, the last three together if there is an odd number: one alone makes less of each input value.
@@ -154,15 +176,10 @@ struct Order {
 
 impl Order {
     fn new(input: &Layout, filled: Option<&[usize]>, window: &Window, unit: usize) -> Self {
-        let in_block = |block: usize| match filled {
-            Some(filled) => filled[block].min(input.lanes),
-            None => (input.channels - block * input.lanes).min(input.lanes),
-        };
         let offsets = window.offsets(input);
         let (mut taps, mut places): (Vec<Tap>, _) = (Vec::new(), Vec::new());
         let mut first = 0;
-        for block in 0..input.blocks() {
-            let channels = in_block(block);
+        for (block, channels) in channels_of_blocks(input, filled).into_iter().enumerate() {
             let units = channels.div_ceil(unit);
             for (place, offset) in offsets.iter().enumerate() {
                 let offset = block * input.plane() + offset;
@@ -379,7 +396,7 @@ impl Conv {
                 let count = parts.len();
                 for (at, part) in parts.enumerate() {
                     let next = &next[share(next.len(), at, count)];
-                    let next = ahead(next, blocks, lanes, self.terms, weights);
+                    let next = ahead(next, taps, blocks, lanes, weights);
                     // SAFETY: the caller's; there is a tile for as many pixels.
                     unsafe {
                         let (input, output) = (input.add(part.start * step), output.add(part.start * lanes));

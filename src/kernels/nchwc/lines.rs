@@ -84,6 +84,16 @@ pub enum Operand<'a> {
     Map(&'a [f32], Layout),
     /// One value a channel: whole blocks.
     Channels(&'a [f32]),
+    /// What the result was before the operation of this number, the first being 0, as in `x * sigmoid(x)`. Where there are
+    /// several, each reaches back to behind the one before it.
+    Before(usize),
+}
+
+impl Operand<'_> {
+    /// Whether one of `epilogue` wants the result as it is before the operation of this number.
+    pub fn keeps(epilogue: &[Epilogue], number: usize) -> bool {
+        epilogue.iter().any(|e| matches!(e.operand, Operand::Before(first) if first == number))
+    }
 }
 
 /// What is done to a line of output as soon as it is computed, while it is in the nearest cache.

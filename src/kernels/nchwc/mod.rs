@@ -38,7 +38,10 @@ pub use winograd::Winograd;
 use super::isa::Isa;
 use int8::QuantizedKernels;
 use tiles::{AcrossFn, AlongFn, ApplyFn, MAX_BLOCKS, MAX_PIXELS, TileFn, TotalFn};
-use winograd::{PutTogetherFn, TakeApartFn};
+use winograd::{InputTransformFn, OutputTransformFn};
+
+/// Channels of a block at most.
+pub(crate) const MAX_LANES: usize = 16;
 
 /// An operation on single values, in place.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -136,9 +139,10 @@ pub struct Kernels {
     dense: [[[TileFn; MAX_PIXELS]; 3]; MAX_BLOCKS],
     depthwise: [[TileFn; MAX_PIXELS]; 3],
     maximum: [[TileFn; MAX_PIXELS]; 3],
-    take_apart: TakeApartFn,
-    /// The upper and the lower row of pixels.
-    put_together: [PutTogetherFn; 2],
+    /// Of Winograd's convolutions, as below.
+    input_transform: InputTransformFn,
+    /// For the upper and the lower row of pixels.
+    output_transform: [OutputTransformFn; 2],
     /// With a second value for each.
     apply: ApplyFn,
     /// With one block of second values for all pixels.

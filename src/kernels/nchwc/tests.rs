@@ -134,7 +134,7 @@ fn epilogue(expected: &mut Plain, other: &Plain, channels: &[f32]) {
     let pixels = expected.sides[1] * expected.sides[2];
     for (i, value) in expected.data.iter_mut().enumerate() {
         let leaky = if *value < 0.0 { *value * 0.1 } else { *value };
-        *value = (leaky + other.data[i]) * channels[i / pixels];
+        *value += (leaky + other.data[i]) * channels[i / pixels];
     }
 }
 
@@ -174,6 +174,7 @@ proptest! {
                 Epilogue { op: Elementwise::LeakyRelu { slope: 0.1 }, operand: Operand::None },
                 Epilogue { op: Elementwise::Add, operand: Operand::Map(&map, beside) },
                 Epilogue { op: Elementwise::Multiply, operand: Operand::Channels(&values) },
+ Epilogue { op: Elementwise::Add, operand: Operand::Before(0) },
             ];
             let (source, team) = (input.blocks(&layout, 0.0), Team::new(threads));
             conv.run(kernels, Source::Floats(&source), Maps::floats(&mut output, &to), &epilogue, &team);
@@ -452,6 +453,7 @@ fn codes_of_long_lines_with_an_epilogue() {
             Epilogue { op: Elementwise::LeakyRelu { slope: 0.1 }, operand: Operand::None },
             Epilogue { op: Elementwise::Add, operand: Operand::Map(&beside, to) },
             Epilogue { op: Elementwise::Multiply, operand: Operand::Channels(&values) },
+            Epilogue { op: Elementwise::Add, operand: Operand::Before(0) },
         ];
         let written = Quantization { scale: 0.05, zero_point: 128 };
         let (mut output, mut both, mut alone) = (Buffer::zeros(to.len()), vec![1; to.len()], vec![2; to.len()]);
@@ -473,31 +475,47 @@ fn codes_of_long_lines_with_an_epilogue() {
     }
 }
 
-/// Lines are in pieces, strips of several lines, and their number is odd; every thread count gives the same bits.
+/// Lines are in pieces, strips of several lines, and their number is odd; every thread count gives the same bits, also where
+/// threads share the output channels of a strip.
 #[test]
 fn winograd_on_large_maps() {
-    let mut random = Rng::with_seed(4);
-    let (rows, columns, inputs, outputs) = (41, 2 * LINE + 13, 33, 50);
     let window = Window { kernel: [3; 2], before: [1; 2], after: [1; 2], ..Window::POINT };
-    let input = Plain::random(&mut random, [inputs, rows, columns]);
-    let weights = weights(&mut random, outputs, inputs * 9);
-    let bias = numbers(&mut random, outputs);
-    let expected = convolved(&input, &window, &weights, &bias, false);
     let written = Quantization { scale: 0.05, zero_point: 128 };
-    for kernels in kernels() {
-        let layout = window.border(Layout::new(inputs, rows, columns, kernels.lanes()));
-        let to = Layout::new(outputs, rows, columns, kernels.lanes());
-        let conv = Winograd::new(kernels, layout, None, window, &weights, &bias);
-        let source = input.blocks(&layout, 0.0);
-        let mut first = Buffer::zeros(to.len());
-        conv.run(kernels, &source, Maps::floats(&mut first, &to), &[], &Team::new(1));
-        Plain::from(&first, &to).assert_near(&expected, &format!("{kernels:?}"));
-        let (mut again, mut both, mut alone) = (Buffer::zeros(to.len()), vec![1; to.len()], vec![2; to.len()]);
-        let maps = Maps { floats: Some((&mut again, to)), codes: Some((&mut both, to, written)) };
-        conv.run(kernels, &source, maps, &[], &Team::new(3));
-        assert!(first.iter().zip(again.iter()).all(|(a, b)| a.to_bits() == b.to_bits()), "{kernels:?}");
-        conv.run(kernels, &source, Maps { floats: None, codes: Some((&mut alone, to, written)) }, &[], &Team::new(2));
-        assert_eq!(real(&both, &to), real(&alone, &to), "{kernels:?}");
+    for (rows, columns, inputs, outputs) in [(41, 2 * LINE + 13, 33, 50), (7, 6, 160, 130)] {
+        let mut random = Rng::with_seed(4);
+        let input = Plain::random(&mut random, [inputs, rows, columns]);
+        let weights = weights(&mut random, outputs, inputs * 9);
+        let bias = numbers(&mut random, outputs);
+        let mut expected = convolved(&input, &window, &weights, &bias, false);
+        let other = Plain::random(&mut random, expected.sides);
+        let channels = numbers(&mut random, outputs);
+        epilogue(&mut expected, &other, &channels);
+        for kernels in kernels() {
+            let layout = window.border(Layout::new(inputs, rows, columns, kernels.lanes()));
+            let to = Layout::new(outputs, rows, columns, kernels.lanes());
+            let (beside, values) = (other.blocks(&to, 0.0), conv_values(&channels, to.blocks() * to.lanes));
+            let steps = [
+                Epilogue { op: Elementwise::LeakyRelu { slope: 0.1 }, operand: Operand::None },
+                Epilogue { op: Elementwise::Add, operand: Operand::Map(&beside, to) },
+                Epilogue { op: Elementwise::Multiply, operand: Operand::Channels(&values) },
+                Epilogue { op: Elementwise::Add, operand: Operand::Before(0) },
+            ];
+            let conv = Winograd::new(kernels, layout, None, window, &weights, &bias);
+            let source = input.blocks(&layout, 0.0);
+            let mut first = Buffer::zeros(to.len());
+            conv.run(kernels, &source, Maps::floats(&mut first, &to), &steps, &Team::new(1));
+            Plain::from(&first, &to).assert_near(&expected, &format!("{kernels:?}"));
+            for threads in 2..6 {
+                let (mut again, mut both, mut alone) = (Buffer::zeros(to.len()), vec![1; to.len()], vec![2; to.len()]);
+                let team = Team::new(threads);
+                let maps = Maps { floats: Some((&mut again, to)), codes: Some((&mut both, to, written)) };
+                conv.run(kernels, &source, maps, &steps, &team);
+                assert!(first.iter().zip(again.iter()).all(|(a, b)| a.to_bits() == b.to_bits()), "{kernels:?}");
+                let maps = Maps { floats: None, codes: Some((&mut alone, to, written)) };
+                conv.run(kernels, &source, maps, &steps, &team);
+                assert_eq!(real(&both, &to), real(&alone, &to), "{kernels:?}");
+            }
+        }
     }
 }
 

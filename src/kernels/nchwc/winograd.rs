@@ -1,14 +1,16 @@
 //! Convolutions of 3x3 taps by Winograd's minimal filtering, F(2x2, 3x3) in A. Lavin and S. Gray, "Fast Algorithms for
 //! Convolutional Neural Networks" (2015): four outputs of a channel need 16 products instead of 36.
 //!
-//! Patches of 4x4 input pixels, two apart, are transformed by additions; each of the 16 values of a patch is then a pixel of a
-//! map of its own, over which a 1x1 convolution runs; and of the 16 results, additions make 2x2 output pixels.
+//! Patches of 4x4 input pixels (the paper's input tiles), two apart, are transformed by additions; each of the 16 values of a
+//! patch is then a pixel of a map of its own, over which a 1x1 convolution runs; and of the 16 results, additions make 2x2
+//! output pixels. Rounding is of the size of the largest pixel of a patch. Of an infinite pixel, all outputs of its patches
+//! become NaN, where tap by tap some would stay infinite.
 
-use super::conv::{OPEN, ahead, groups, in_blocks, parts};
+use super::conv::{OPEN, ahead, channels_of_blocks, groups, in_blocks, parts};
 use super::lines::{Epilogue, LINE, Line, Lines, Maps, Sink, Window, in_parts, share};
 use super::simd::Simd;
 use super::tiles::{MAX_BLOCKS, Tap, Tile};
-use super::{Buffer, Kernels, Layout, Team, bytes};
+use super::{Buffer, Kernels, Layout, MAX_LANES, Team, bytes};
 use std::cell::RefCell;
 use std::ops::Range;
 
@@ -16,18 +18,25 @@ use std::ops::Range;
 const PLACES: usize = 16;
 /// The place whose result is added once to each of the four outputs: sums that begin with the bias there need no other.
 const CENTRE: usize = 5;
-/// What transformed patches, which are read once for each group of output channels, may take of a core's cache (bytes).
-const PATCH_BYTES: usize = 512 << 10;
-/// The same where the weights do not fit beside them and are the larger part of what is read.
-const LARGE_PATCH_BYTES: usize = 1 << 20;
+/// What transformed patches, which are read once for each group of output channels, and the sums of a group may take of a
+/// core's cache (bytes): the best of half, this and twice as much for YOLOv8n and NanoDet on a core with 2 MB.
+const STRIP_BYTES: usize = 768 << 10;
+/// The same where the weights take more than that themselves, all of which every strip reads.
+const LARGE_STRIP_BYTES: usize = 2 * STRIP_BYTES;
+/// Input and output channels from which on it pays, with 16 lanes: of 16, it took 0.93 times as long as tap by tap.
+const LEAST_CHANNELS: usize = 16;
+/// Output pixels from which on it pays: 7x7 of 256 channels took as long, 9x9 took 0.9 times.
+const LEAST_PIXELS: usize = 64;
 /// What the other sums begin with.
-static ZEROS: [f32; MAX_BLOCKS * 16] = [0.0; MAX_BLOCKS * 16];
+static ZEROS: [f32; MAX_BLOCKS * MAX_LANES] = [0.0; MAX_BLOCKS * MAX_LANES];
 /// Floats between the places of patches beyond what they take: at a power of two they would fall into the same few lines of
 /// the cache.
 const PADDING: usize = 16;
+// Patches end where lines do.
+const _: () = assert!(LINE.is_multiple_of(2));
 
 thread_local! {
-    /// Transformed patches, and the results of a group.
+    /// Transformed patches, and the sums of a group: of the largest strip that the thread has computed.
     static SCRATCH: RefCell<[Buffer; 2]> = RefCell::default();
 }
 
@@ -57,8 +66,8 @@ pub(super) struct Sums {
     pub high: f32,
 }
 
-pub(super) type TakeApartFn = unsafe fn(&Patches);
-pub(super) type PutTogetherFn = unsafe fn(&Sums);
+pub(super) type InputTransformFn = unsafe fn(&Patches);
+pub(super) type OutputTransformFn = unsafe fn(&Sums);
 
 /// One column of a patch by the transposed matrix B of the paper.
 #[inline(always)]
@@ -75,12 +84,12 @@ unsafe fn column<S: Simd>(line: &Patches, column: usize) -> [S::V; 4] {
     }
 }
 
-/// Transforms a line of patches.
+/// The input transform of a line of patches.
 ///
 /// # Safety
 /// The instruction set; all that the line describes lies inside of its buffers.
 #[inline(always)]
-pub(super) unsafe fn take_apart<S: Simd>(line: &Patches) {
+pub(super) unsafe fn input_transform<S: Simd>(line: &Patches) {
     unsafe {
         let (mut first, mut second) = (column::<S>(line, 0), column::<S>(line, 1));
         for patch in 0..line.count {
@@ -98,12 +107,12 @@ pub(super) unsafe fn take_apart<S: Simd>(line: &Patches) {
     }
 }
 
-/// Makes the upper (0) or lower (1) pixels of a line of patches.
+/// The output transform of a line of patches: the upper (`ROW` 0) or lower (1) pixels.
 ///
 /// # Safety
-/// As [`take_apart`].
+/// As [`input_transform`].
 #[inline(always)]
-pub(super) unsafe fn put_together<S: Simd, const ROW: usize>(line: &Sums) {
+pub(super) unsafe fn output_transform<S: Simd, const ROW: usize>(line: &Sums) {
     unsafe {
         let (low, high) = (S::splat(line.low), S::splat(line.high));
         for left in (0..line.pixels).step_by(2) {
@@ -182,17 +191,17 @@ impl<'a> PatchLines<'a> {
     }
 }
 
-/// The transformed 3x3 weights of an input channel for an output: G g G' with the rows (1 0 0), (1/2 1/2 1/2), (1/2 -1/2 1/2)
-/// and (0 0 1) of G.
-fn transformed(weights: &[f32]) -> [f32; PLACES] {
-    let by_g = |[a, b, c]: [f32; 3]| [a, (a + b + c) * 0.5, (a - b + c) * 0.5, c];
+/// The filter transform of the 3x3 weights of an input channel for an output: G g G' with the rows (1 0 0), (1/2 1/2 1/2),
+/// (1/2 -1/2 1/2) and (0 0 1) of G.
+fn filter_transform(weights: &[f32]) -> [f32; PLACES] {
+    let by_g = |[a, b, c]: [f64; 3]| [a, (a + b + c) * 0.5, (a - b + c) * 0.5, c];
     let mut rows = [[0.0; 3]; 4];
     for column in 0..3 {
-        let values = by_g([weights[column], weights[3 + column], weights[6 + column]]);
+        let values = by_g([weights[column], weights[3 + column], weights[6 + column]].map(f64::from));
         rows.iter_mut().zip(values).for_each(|(row, value)| row[column] = value);
     }
     let mut places = [0.0; PLACES];
-    places.chunks_exact_mut(4).zip(rows).for_each(|(place, row)| place.copy_from_slice(&by_g(row)));
+    places.chunks_exact_mut(4).zip(rows).for_each(|(place, row)| place.copy_from_slice(&by_g(row).map(|v| v as f32)));
     places
 }
 
@@ -204,16 +213,22 @@ impl Winograd {
 
     /// Whether it is the faster way for so many outputs (channels, rows, columns): with few channels the transformations cost
     /// more than the products that they save, with few pixels the weights do, of which there are 16 for every 9.
-    pub fn pays(kernels: &Kernels, input: &Layout, window: &Window, outputs: [usize; 3]) -> bool {
-        let [channels, rows, columns] = outputs;
+    pub fn pays(
+        kernels: &Kernels,
+        input: &Layout,
+        filled: Option<&[usize]>,
+        window: &Window,
+        [channels, rows, columns]: [usize; 3],
+    ) -> bool {
         input.lanes == kernels.lanes
             && Self::computes(window)
-            && input.channels >= LEAST_CHANNELS
+            && channels_of_blocks(input, filled).iter().sum::<usize>() >= LEAST_CHANNELS
             && channels >= LEAST_CHANNELS
             && rows * columns >= LEAST_PIXELS
     }
 
-    /// As [`super::Conv::new`].
+    /// As [`super::Conv::new`], but for a window that [`Winograd::computes`] and an input in blocks of the kernels' width; panics
+    /// if they are others.
     pub fn new(
         kernels: &Kernels,
         input: Layout,
@@ -222,14 +237,13 @@ impl Winograd {
         weights: &[f32],
         bias: &[f32],
     ) -> Self {
-        let in_block = |block: usize| match filled {
-            Some(filled) => filled[block].min(input.lanes),
-            None => (input.channels - block * input.lanes).min(input.lanes),
-        };
-        let channels: Vec<usize> = (0..input.blocks()).map(in_block).collect();
+        let channels = channels_of_blocks(&input, filled);
         let (lanes, inputs, outputs) = (kernels.lanes, channels.iter().sum::<usize>(), bias.len());
         assert!(Self::computes(&window), "{window:?}");
-        assert!(outputs > 0 && inputs > 0 && input.lanes == lanes, "{outputs} x {inputs} channels, {input:?}");
+        assert!(
+            outputs > 0 && inputs > 0 && input.lanes == lanes && lanes <= MAX_LANES,
+            "{outputs} x {inputs} channels, {input:?}"
+        );
         assert_eq!(weights.len(), outputs * inputs * 9, "weights of {outputs} x {inputs}");
         let groups = groups(outputs.div_ceil(lanes));
         let mut packed = Buffer::zeros(outputs.next_multiple_of(lanes) * inputs * PLACES);
@@ -241,7 +255,7 @@ impl Winograd {
             for (at, output) in (group.start * lanes..outputs.min(group.end * lanes)).enumerate() {
                 let rows = weights[output * inputs * 9..(output + 1) * inputs * 9].chunks_exact(9);
                 for (input, row) in rows.enumerate() {
-                    for (place, value) in transformed(row).into_iter().enumerate() {
+                    for (place, value) in filter_transform(row).into_iter().enumerate() {
                         part[(place * inputs + input) * side + at] = value;
                     }
                 }
@@ -264,23 +278,29 @@ impl Winograd {
         let lines = Lines::new(&self.input, &output, &self.window, epilogue);
         let lines = PatchLines::new(&lines);
         let sink = Sink::new(kernels, output);
-        // As many lines at a time as the cache takes, and a share for each thread: every strip reads all weights.
-        let patch = 4 * PLACES * self.channels.len() * kernels.lanes;
-        let budget = if size_of_val(&self.weights[..]) > PATCH_BYTES { LARGE_PATCH_BYTES } else { PATCH_BYTES };
-        let at_once = (budget / patch / lines.across.div_ceil(lines.pieces).max(1)).max(1);
-        let strips = lines.count().div_ceil(at_once).next_multiple_of(team.threads()).min(lines.count());
-        in_parts(strips, team, |mine| {
+        if lines.count() == 0 {
+            return;
+        }
+        // As many lines at a time as the cache takes, and a share for each thread; of few lines, some of the groups.
+        let blocks = self.channels.len() + self.groups.iter().map(Range::len).max().unwrap_or(0);
+        let line = size_of::<f32>() * PLACES * blocks * kernels.lanes * lines.across.div_ceil(lines.pieces);
+        let large = size_of_val(&self.weights[..]) > STRIP_BYTES;
+        let most = (if large { LARGE_STRIP_BYTES } else { STRIP_BYTES } / line).max(1);
+        let strips = lines.count().div_ceil(most).next_multiple_of(team.threads()).min(lines.count());
+        let shares = team.threads().div_ceil(strips).min(self.groups.len());
+        in_parts(strips * shares, team, |mine| {
             SCRATCH.with_borrow_mut(|[patches, sums]| {
-                let mut beside = sink.beside(MAX_BLOCKS, kernels.lanes);
-                for strip in mine {
-                    let strip: Vec<PatchLine> =
-                        share(lines.count(), strip, strips).map(|line| lines.get(line)).collect();
+                let mut beside = sink.beside(1, kernels.lanes);
+                for task in mine {
+                    let strip = share(lines.count(), task / shares, strips);
+                    let strip: Vec<PatchLine> = strip.map(|line| lines.get(line)).collect();
                     let count = strip.iter().map(|line| line.patches).sum();
-                    let place = self.take_apart(kernels, input, &strip, count, patches);
-                    for (at, group) in self.groups.iter().enumerate() {
-                        let next = self.groups.get(at + 1).map_or(&[][..], |next| bytes(self.weights_of(next)));
+                    let place = self.transform_input(kernels, input, &strip, count, patches);
+                    let groups = &self.groups[share(self.groups.len(), task % shares, shares)];
+                    for (at, group) in groups.iter().enumerate() {
+                        let next = groups.get(at + 1).map_or(&[][..], |next| bytes(self.weights_of(next)));
                         self.multiply(kernels, group, count, (patches, place), sums, next);
-                        self.put_together(
+                        self.transform_output(
                             kernels,
                             group,
                             &strip,
@@ -305,7 +325,7 @@ impl Winograd {
 
     /// Transforms the patches of some lines, `count` in all: per place and block one behind the other. Gives the floats from
     /// place to place.
-    fn take_apart(
+    fn transform_input(
         &self,
         kernels: &Kernels,
         input: &[f32],
@@ -334,7 +354,7 @@ impl Winograd {
                 };
                 // SAFETY: `Lines::new` has checked that the windows of all pixels lie inside of the input, `run` that it is as
                 // long as its layout; `to` has room for all places.
-                unsafe { (kernels.take_apart)(&patches) }
+                unsafe { (kernels.input_transform)(&patches) }
                 output = &mut output[line.patches * lanes..];
             }
         }
@@ -376,12 +396,12 @@ impl Winograd {
                 next: std::ptr::null(),
             };
             let parts = parts(count, kernels.pixels[blocks - 1]);
-            let tasks = PLACES * parts.len();
+            let tiles = parts.len();
             for (part, pixels) in parts.enumerate() {
-                let next = &next[share(next.len(), at * (tasks / PLACES) + part, tasks)];
-                let next = ahead(next, blocks, lanes, self.inputs, tile.weights);
-                // SAFETY: `patches` and `sums` have room for all patches, the weights are those of the group; there is a tile
-                // for as many pixels.
+                let next = &next[share(next.len(), at * tiles + part, PLACES * tiles)];
+                let next = ahead(next, &taps, blocks, lanes, tile.weights);
+                // SAFETY: `patches` and `sums` have room for all patches, the weights are those of the group, and there are as
+                // many zeros as a group may have channels; there is a tile for as many pixels.
                 unsafe {
                     let (input, output) = (tile.input.add(pixels.start * lanes), tile.output.add(pixels.start * lanes));
                     kernels.dense[blocks - 1][1][pixels.len() - 1](&Tile { input, output, next, ..tile })
@@ -391,7 +411,7 @@ impl Winograd {
     }
 
     #[expect(clippy::too_many_arguments)] // what it computes, of what, and where
-    fn put_together(
+    fn transform_output(
         &self,
         kernels: &Kernels,
         group: &Range<usize>,
@@ -417,7 +437,7 @@ impl Winograd {
                     // SAFETY: `sums` has the sums of all patches; the line lies inside of the output, whose maps `run` has
                     // found as long as their layouts, and no two strips have the same lines.
                     unsafe {
-                        (kernels.put_together[row])(&Sums { sums, place, output, pixels: line.pixels, low, high });
+                        (kernels.output_transform[row])(&Sums { sums, place, output, pixels: line.pixels, low, high });
                         kernels.finish(epilogue, lines, block, &line, output);
                         sink.encode(lines, block, &line, output);
                     }
@@ -431,11 +451,8 @@ impl Winograd {
 /// Makes a buffer at least so long; what it holds is of no interest.
 fn room(buffer: &mut Buffer, len: usize) {
     if buffer.len() < len {
+        // What it was goes before the new one comes.
+        *buffer = Buffer::default();
         *buffer = Buffer::zeros(len);
     }
 }
-
-/// Input and output channels from which on it pays.
-const LEAST_CHANNELS: usize = 16;
-/// Output pixels from which on it pays.
-const LEAST_PIXELS: usize = 64;

@@ -936,8 +936,9 @@ function setSource(name) {
   $('source').value = name;
   document.body.dataset.source = name;
   line($('camera-trouble'), '');
-  // A camera that runs goes on: started anew, it would give no picture for a moment.
-  if (name !== 'camera') camera.stop(); else if (!camera.stream) startCamera();
+  if (name !== 'camera') camera.stop();
+  // One that runs goes on: started anew, it would give no picture for a moment.
+  if (name === 'camera' && !camera.stream) startCamera();
   $('camera-box').hidden = name !== 'camera';
   renderRecipes();
   refreshCounters();
