@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""How fast networks could be at most on one core: their products by the core's peak rate.
+"""How fast networks could be at most on one core, if convolutions are computed tap by tap: their products by the core's peak rate.
 
     python tools/peers/floors.py FILE.onnx[:WIDTHxHEIGHT] ..
 
 The peak is that of a loop of independent multiply-adds in registers, compiled here by gcc for this processor, the best of 20
-tenths of a second. Products are those of Conv, ConvTranspose, MatMul and Gemm. Needs numpy and onnx.
+tenths of a second. Products are those of Conv, ConvTranspose, MatMul and Gemm; Winograd's minimal filtering needs fewer for
+convolutions of 3x3 taps. Needs numpy and onnx.
 """
 import subprocess, sys, tempfile
 from pathlib import Path

@@ -284,9 +284,8 @@ impl Winograd {
         // As many lines at a time as the cache takes, and a share for each thread; of few lines, some of the groups.
         let blocks = self.channels.len() + self.groups.iter().map(Range::len).max().unwrap_or(0);
         let line = size_of::<f32>() * PLACES * blocks * kernels.lanes * lines.across.div_ceil(lines.pieces);
-        let large = size_of_val(&self.weights[..]) > STRIP_BYTES;
-        let most = (if large { LARGE_STRIP_BYTES } else { STRIP_BYTES } / line).max(1);
-        let strips = lines.count().div_ceil(most).next_multiple_of(team.threads()).min(lines.count());
+        let budget = if size_of_val(&self.weights[..]) > STRIP_BYTES { LARGE_STRIP_BYTES } else { STRIP_BYTES };
+        let strips = lines.count().div_ceil((budget / line).max(1)).next_multiple_of(team.threads()).min(lines.count());
         let shares = team.threads().div_ceil(strips).min(self.groups.len());
         in_parts(strips * shares, team, |mine| {
             SCRATCH.with_borrow_mut(|[patches, sums]| {
