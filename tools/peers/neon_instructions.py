@@ -11,7 +11,7 @@ Needs Debian's binutils-aarch64-linux-gnu.
 import re, subprocess, sys
 
 TILES = {
-    "dense, floats": ("neon::dense", [(1, 12), (2, 12), (3, 8)]),
+    "dense, floats": ("neon::dense", [(1, 12), (2, 9), (3, 6)]),
     "depthwise, floats": ("neon::depthwise", [(12,)]),
     "dense, codes, `sdot`": ("DOT_PRODUCT::dense", [(1, 12), (2, 10), (3, 7)]),
     "dense, codes, no `sdot`": ("WORDS::dense", [(1, 11), (2, 5), (3, 3)]),
@@ -35,15 +35,17 @@ def functions(binary):
 
 
 def inner_loop(body):
-    """The shortest stretch from the target of a branch backwards to the branch that multiplies."""
+    """Of the stretches from the target of a branch backwards to the branch that have none inside, the one that multiplies most."""
     loops = []
     for at, (address, mnemonic, operands) in enumerate(body):
         target = re.search(r"\b([0-9a-f]{5,}) <", operands)
         if target and (mnemonic.startswith("b.") or mnemonic in ("b", "cbnz", "cbz", "tbz", "tbnz")):
             start = next((i for i, entry in enumerate(body[:at]) if entry[0] == int(target[1], 16)), None)
-            if start is not None and any(entry[1] in PRODUCTS for entry in body[start:at]):
-                loops.append(body[start:at + 1])
-    return min(loops, key=len, default=None)
+            if start is not None:
+                loops.append((start, at + 1))
+    inner = [(a, b) for a, b in loops if not any(a <= c and d <= b and (a, b) != (c, d) for c, d in loops)]
+    multiplies = lambda loop: sum(entry[1] in PRODUCTS for entry in body[slice(*loop)])
+    return body[slice(*max(inner, key=multiplies))]
 
 
 bodies = dict(functions(sys.argv[1]))

@@ -371,7 +371,8 @@ impl Compiler<'_> {
         Some(())
     }
 
-    /// Two maps: a map and what has become of it are one step; of others, the one that is computed later takes the other as it is computed, if nobody else wants it as it was.
+    /// Two maps: a map and what has become of it are one step; of others, the one that is computed later takes the other as it
+    /// is computed, if nobody else wants it as it was.
     fn both(&mut self, op: Elementwise, outlets: [OutletId; 2], values: [Value; 2]) -> Option<Value> {
         if self.drafts[values[0].map].lanes != self.drafts[values[1].map].lanes {
             return None;

@@ -144,7 +144,8 @@ impl Dot for DotProduct {
     }
 }
 
-super::tiles::instantiate!("neon", Neon, [12, 12, 8], || {
+// Sums, four channels of each pixel and the weights in 32 registers.
+super::tiles::instantiate!("neon", Neon, [12, 9, 6], || {
     Some(if std::arch::is_aarch64_feature_detected!("dotprod") { &DOT_PRODUCT } else { &WORDS })
 });
 super::int8::quantized!(WORDS, "neon", super::Words, [11, 5, 3]);
